@@ -1,0 +1,6 @@
+//! `builder`: see the library's page.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifecycle::report::conclude(builder::run(std::env::args_os()))
+}

@@ -1,0 +1,10 @@
+//! `launcher`.
+
+use std::ffi::OsString;
+
+use lifecycle::flags::FlagError;
+
+/// Not built yet.
+pub fn run(_arguments: impl Iterator<Item = OsString>) -> Result<(), FlagError> {
+    Ok(())
+}

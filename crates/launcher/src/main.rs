@@ -1,0 +1,6 @@
+//! `launcher`: see the library's page.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifecycle::report::conclude(launcher::run(std::env::args_os()))
+}

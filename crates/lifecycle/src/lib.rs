@@ -1,0 +1,5 @@
+//! The contract of Cloud Foundry's app lifecycle, and what every program of it shares.
+
+pub mod environment;
+pub mod flags;
+pub mod report;
