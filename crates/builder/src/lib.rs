@@ -1,5 +1,8 @@
 //! `builder`.
 
+pub mod cleanup;
+mod descendants;
+
 use std::ffi::OsString;
 
 use lifecycle::flags::FlagError;

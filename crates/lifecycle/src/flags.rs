@@ -76,7 +76,7 @@ fn canonical(
         if bytes.len() < 2 || bytes[0] != b'-' || bytes == b"--" {
             break;
         }
-        let body = bytes.strip_prefix(b"--").unwrap_or(&bytes[1..]);
+        let body = bytes.strip_prefix(b"--").unwrap_or_else(|| &bytes[1..]);
         if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
             return (out, Some(Stop::Bad(format!("bad flag syntax: {}", argument.display()))));
         }

@@ -1,0 +1,219 @@
+//! Nothing half-written, nothing left behind: temporary paths go away when their guard drops, and
+//! also when SIGTERM, SIGINT or SIGHUP ends the builder, the buildpacks' processes with them.
+//!
+//! A thread of its own waits for the signals, so that no other code has to ask for them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use lifecycle::report;
+use nix::sys::signal::{SigSet, Signal, raise};
+use nix::unistd::Pid;
+
+use crate::descendants;
+
+/// What must not outlive the builder. Clones share the same list.
+#[derive(Clone, Debug, Default)]
+pub struct Cleanup(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    paths: Mutex<Vec<PathBuf>>,
+    stopping: AtomicBool,
+    published: AtomicBool,
+}
+
+impl Cleanup {
+    /// Begins to watch for signals. To be called before any other thread is started.
+    ///
+    /// # Errors
+    /// When the signals can't be blocked or the watching thread can't be started.
+    pub fn watch_signals() -> io::Result<Self> {
+        let mut signals = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+            signals.add(signal);
+        }
+        signals.thread_block()?;
+        // Orphans of buildpack scripts become children of the builder, so that they are found.
+        // Where the container forbids it, those that made themselves orphans stay.
+        let _refused = nix::sys::prctl::set_child_subreaper(true);
+        let cleanup = Self::default();
+        let watcher = cleanup.clone();
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .stack_size(128 * 1024)
+            .spawn(move || watcher.end_by_signal(signals))?;
+        Ok(cleanup)
+    }
+
+    /// Registers `path` for removal.
+    pub fn guard(&self, path: PathBuf) -> Guard {
+        self.paths().push(path.clone());
+        Guard { path, cleanup: self.clone() }
+    }
+
+    /// True once a signal came: long work should end.
+    pub fn stopping(&self) -> &AtomicBool {
+        &self.0.stopping
+    }
+
+    /// Does not return when a signal came: the watching thread ends the process, with its status.
+    pub fn yield_to_signal(&self) {
+        while self.0.stopping.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+
+    /// Moves every finished file to its destination, all or none. After this staging has
+    /// succeeded, and a signal no longer changes that.
+    ///
+    /// # Errors
+    /// The destination that could not be written, and why.
+    pub fn publish(&self, files: &[(&Guard, &Path)]) -> Result<(), (PathBuf, io::Error)> {
+        let paths = self.paths_unless_stopping();
+        for (done, (guard, destination)) in files.iter().enumerate() {
+            if let Err(error) = fs::rename(&guard.path, destination) {
+                for (_, published) in &files[..done] {
+                    let _gone = fs::remove_file(published);
+                }
+                return Err((destination.to_path_buf(), error));
+            }
+        }
+        self.0.published.store(true, Ordering::SeqCst);
+        drop(paths);
+        Ok(())
+    }
+
+    /// The list, held; no signal came before it was.
+    fn paths_unless_stopping(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        let paths = self.paths();
+        if self.0.stopping.load(Ordering::SeqCst) {
+            // The watching thread needs the list.
+            drop(paths);
+            self.yield_to_signal();
+            return self.paths();
+        }
+        paths
+    }
+
+    fn paths(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.0.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a signal, ends the buildpacks' processes, removes what is registered, and dies of
+    /// the signal, so that the parent sees 128 + its number.
+    fn end_by_signal(&self, signals: SigSet) {
+        let Ok(signal) = signals.wait() else { return };
+        let paths = self.paths();
+        if self.0.published.load(Ordering::SeqCst) {
+            return;
+        }
+        self.0.stopping.store(true, Ordering::SeqCst);
+        drop(paths);
+        report::warn(&format!(
+            "Staging was stopped by {}: ending the buildpack's processes, no droplet is kept",
+            signal.as_str()
+        ));
+        descendants::end(Pid::this(), Duration::from_secs(2));
+        // Held to the end: nothing new can be registered or published.
+        let paths = self.paths();
+        for path in paths.iter().rev() {
+            remove(path);
+        }
+        let _unblocked = signals.thread_unblock();
+        let _dead = raise(signal);
+    }
+}
+
+/// A path that is removed when this is dropped.
+#[derive(Debug)]
+pub struct Guard {
+    path: PathBuf,
+    cleanup: Cleanup,
+}
+
+impl Guard {
+    /// The guarded path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let mut paths = self.cleanup.paths();
+        // After a signal the watching thread removes it, once the processes that write to it are gone.
+        if !self.cleanup.0.stopping.load(Ordering::SeqCst) {
+            remove(&self.path);
+            paths.retain(|path| *path != self.path);
+        }
+    }
+}
+
+/// Removes a file or a directory tree. A published file is gone already, which is fine.
+fn remove(path: &Path) {
+    for _ in 0..10 {
+        let removed = match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.is_dir() => remove_tree(path),
+            Ok(_) => fs::remove_file(path),
+            Err(_) => return,
+        };
+        // Another thread may just have written into the directory: once more.
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            _ => return,
+        }
+    }
+}
+
+/// `remove_dir_all`, also where a buildpack took away the permission to.
+fn remove_tree(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        done => return done,
+    }
+    for entry in walkdir::WalkDir::new(path).follow_links(false) {
+        let Ok(entry) = entry else { continue };
+        if entry.file_type().is_dir() {
+            let _refused = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
+        }
+    }
+    fs::remove_dir_all(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guarded_tree_goes_with_its_guard() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = dir.path().join("contents");
+        fs::create_dir_all(tree.join("deps/0")).unwrap();
+        let cleanup = Cleanup::default();
+        drop(cleanup.guard(tree.clone()));
+        assert!(!tree.exists());
+        assert!(cleanup.paths().is_empty());
+    }
+
+    #[test]
+    fn files_are_published_all_or_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let cleanup = Cleanup::default();
+        let [droplet, cache] = ["droplet.partial", "cache.partial"].map(|name| {
+            let path = dir.path().join(name);
+            fs::write(&path, name).unwrap();
+            cleanup.guard(path)
+        });
+        let (good, bad) = (dir.path().join("droplet"), dir.path().join("missing/cache"));
+        let (path, _) = cleanup.publish(&[(&droplet, &good), (&cache, &bad)]).unwrap_err();
+        assert_eq!(path, bad);
+        assert!(!good.exists(), "a droplet without its cache is not left");
+    }
+}
