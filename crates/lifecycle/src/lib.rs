@@ -5,3 +5,4 @@ pub mod environment;
 pub mod flags;
 pub mod report;
 pub mod staging_report;
+pub mod url;
