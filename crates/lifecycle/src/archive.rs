@@ -1,0 +1,3 @@
+//! Archives: buildpack zips in.
+
+pub mod unzip;
