@@ -5,6 +5,8 @@ pub mod architecture;
 pub mod archive;
 pub mod environment;
 pub mod flags;
+#[cfg(feature = "environment")]
+pub mod http;
 pub mod report;
 pub mod size;
 pub mod staging_report;

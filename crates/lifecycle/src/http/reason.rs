@@ -1,0 +1,196 @@
+//! Why a request failed, in clear words; Go's own where people and logs look for them.
+
+use std::error::Error as _;
+use std::io;
+
+use rustls::CertificateError;
+use ureq::{Error, Timeout};
+
+use super::forward::NameNotFound;
+use crate::report::system_words;
+use crate::url::{Url, UrlError};
+
+/// A failed request: `Get "https://h/": <reason>`, passwords masked.
+#[derive(Debug, thiserror::Error)]
+#[error("{verb} \"{url}\": {reason}")]
+pub struct HttpError {
+    verb: &'static str,
+    url: String,
+    reason: Reason,
+}
+
+impl HttpError {
+    pub(super) fn new(verb: &'static str, url: &Url, reason: Reason) -> Self {
+        Self { verb, url: url.masked(), reason }
+    }
+
+    /// What went wrong, without verb and URL.
+    pub fn reason(&self) -> &Reason {
+        &self.reason
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Reason {
+    /// Neither http nor https.
+    #[error("unsupported protocol scheme {0:?}")]
+    UnsupportedScheme(String),
+    /// A URL without host.
+    #[error("http: no Host in request URL")]
+    NoHost,
+    /// A proxy variable that is not a proxy's address.
+    #[error("invalid proxy address {0:?}")]
+    BadProxy(String),
+    /// The proxy would not let us through.
+    #[error("{peer}: {words}")]
+    ProxyRefused {
+        /// The proxy.
+        peer: String,
+        /// What it said.
+        words: String,
+    },
+    /// The host name is not known.
+    #[error("dial tcp: lookup {host}: no such host ({words})")]
+    NameNotFound {
+        /// The name.
+        host: String,
+        /// The resolver's words, which tell a wrong name from a resolver that does not answer.
+        words: String,
+    },
+    /// Nobody listens there, no route, connection broken: the system's words.
+    #[error("{peer}: {}", system_words(.error))]
+    Connection {
+        /// Host and port of the server or proxy.
+        peer: String,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// The server closed the connection before its answer was whole.
+    #[error("{peer}: unexpected EOF")]
+    ClosedEarly {
+        /// Host and port of the server or proxy.
+        peer: String,
+    },
+    /// Too slow.
+    #[error("{peer}: i/o timeout ({phase})")]
+    Timeout {
+        /// Host and port of the server or proxy.
+        peer: String,
+        /// While doing what.
+        phase: &'static str,
+    },
+    /// The server's certificate was refused.
+    #[error("tls: failed to verify certificate: x509: {0}")]
+    Certificate(String),
+    /// Any other failure of TLS, an alert of the server among them.
+    #[error("tls: {0}")]
+    Tls(String),
+    /// Eleven answers that were redirects.
+    #[error("stopped after 10 redirects")]
+    TooManyRedirects,
+    /// A `Location` that is not a URL.
+    #[error("bad redirect")]
+    BadRedirect(#[source] UrlError),
+    /// An answer that is not HTTP, or a request that cannot be put as HTTP.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl Reason {
+    /// Whether the same request may well succeed a moment later.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NameNotFound { .. }
+            | Self::Connection { .. }
+            | Self::ClosedEarly { .. }
+            | Self::ProxyRefused { .. }
+            | Self::Timeout { .. }
+            | Self::Protocol(_) => true,
+            Self::UnsupportedScheme(_)
+            | Self::NoHost
+            | Self::BadProxy(_)
+            | Self::Certificate(_)
+            | Self::Tls(_)
+            | Self::TooManyRedirects
+            | Self::BadRedirect(_) => false,
+        }
+    }
+
+    /// The reason within an error of [`super::Body`].
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// What ureq says, with `peer` for whom it was talking to.
+    pub(super) fn new(error: Error, peer: &str) -> Self {
+        let peer = peer.to_owned();
+        match error {
+            Error::Io(error) => from_io(error, peer),
+            Error::Rustls(error) => from_rustls(&error),
+            Error::Timeout(timeout) => Self::Timeout { peer, phase: phase(timeout) },
+            Error::ConnectProxyFailed(words) => Self::ProxyRefused { peer, words },
+            Error::Decompress(_, error) => Self::Protocol(format!("gzip: {error}")),
+            Error::Other(other) => match other.downcast::<NameNotFound>() {
+                Ok(lookup) => Self::NameNotFound { host: lookup.host, words: lookup.words },
+                Err(other) => Self::Protocol(other.to_string()),
+            },
+            other => Self::Protocol(other.to_string()),
+        }
+    }
+}
+
+fn from_io(error: io::Error, peer: String) -> Reason {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    if let Some(error) = inner {
+        return from_rustls(error);
+    }
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Reason::ClosedEarly { peer },
+        _ => Reason::Connection { peer, error },
+    }
+}
+
+fn phase(timeout: Timeout) -> &'static str {
+    match timeout {
+        Timeout::Resolve => "looking up the name",
+        Timeout::Connect => "connecting",
+        Timeout::PerRead | Timeout::RecvResponse | Timeout::RecvBody => "waiting for data",
+        Timeout::PerWrite | Timeout::SendRequest | Timeout::SendBody => "sending",
+        _ => "not finished in time",
+    }
+}
+
+fn from_rustls(error: &rustls::Error) -> Reason {
+    match error {
+        rustls::Error::InvalidCertificate(problem) => Reason::Certificate(verdict(problem)),
+        rustls::Error::AlertReceived(alert) => {
+            Reason::Tls(format!("the server refused the connection: {alert:?}"))
+        }
+        other => Reason::Tls(other.to_string()),
+    }
+}
+
+/// The words of Go's `x509` for what is wrong with a certificate.
+fn verdict(problem: &CertificateError) -> String {
+    match problem {
+        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => {
+            format!("certificate has expired or is not yet valid: {problem}")
+        }
+        CertificateError::NotValidForName => "certificate is not valid for this name".to_owned(),
+        CertificateError::NotValidForNameContext { expected, presented } => format!(
+            "certificate is valid for {}, not {}",
+            if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") },
+            expected.to_str()
+        ),
+        CertificateError::Other(other) => match other.source() {
+            Some(source) => format!("{other}: {source}"),
+            None => other.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
