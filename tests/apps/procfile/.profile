@@ -1,0 +1,1 @@
+export GREETING="a greeting from .profile"
