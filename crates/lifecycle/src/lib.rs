@@ -3,11 +3,17 @@
 pub mod architecture;
 #[cfg(feature = "archive")]
 pub mod archive;
+#[cfg(feature = "environment")]
+pub mod credhub;
 pub mod environment;
 pub mod flags;
 #[cfg(feature = "environment")]
 pub mod http;
+pub mod json;
+pub mod platform_options;
 pub mod report;
+#[cfg(feature = "environment")]
+pub mod services;
 pub mod size;
 pub mod staging_report;
 pub mod url;

@@ -90,8 +90,8 @@ pub enum Reason {
     #[error("stopped after 10 redirects")]
     TooManyRedirects,
     /// A `Location` that is not a URL.
-    #[error("bad redirect")]
-    BadRedirect(#[source] UrlError),
+    #[error("bad redirect: {0}")]
+    BadRedirect(UrlError),
     /// An answer that is not HTTP, or a request that cannot be put as HTTP.
     #[error("{0}")]
     Protocol(String),
