@@ -1,0 +1,88 @@
+//! SIGTERM and SIGINT: the buildpack's processes end too, nothing half-written stays.
+
+use std::fs::File;
+
+use nix::sys::signal::Signal;
+use suite::{Running, Stage, Staged, is_alive, wait_for};
+
+use crate::staging::example;
+
+const SIGNALS: [(Signal, i32); 2] = [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)];
+
+/// A script with children and grandchildren that live long; notes their pids, the last line last.
+const LONG: &str = "sleep 1000 & one=$!
+    sh -c 'sleep 1000 & echo $! > $ROOT/grandchild; wait' & two=$!
+    while ! test -s $ROOT/grandchild; do :; done
+    echo $$ $one $two $(cat $ROOT/grandchild) > $ROOT/pids.part
+    mv $ROOT/pids.part $ROOT/pids
+    wait";
+
+fn all_end(pids: &str) {
+    for pid in pids.split_whitespace() {
+        wait_for(&format!("the end of process {pid}"), || (!is_alive(pid)).then_some(()));
+    }
+}
+
+fn without_outputs(staged: &Staged, status: i32) {
+    assert_eq!(staged.status, status, "{staged}");
+    let outputs = |name: &String| !["result.json", "staging_report.json"].contains(&name.as_str());
+    let left: Vec<String> = staged.names("out").into_iter().filter(outputs).collect();
+    assert!(left.is_empty(), "left of the outputs: {left:?}\n{staged}");
+}
+
+fn interrupted(stage: Stage, signal: Signal, status: i32) -> Staged {
+    let mut running = stage.start();
+    let pids = running.wait_for_line("pids");
+    running.signal(signal);
+    let staged = running.finish();
+    all_end(&pids);
+    without_outputs(&staged, status);
+    staged
+}
+
+#[test]
+fn a_signal_during_supply_ends_the_scripts_processes_too() {
+    for (signal, status) in SIGNALS {
+        let stage =
+            Stage::empty().script("A", "supply", LONG).script("B", "finalize", "").skip_detect();
+        let staged = interrupted(stage, signal, status).explains(&[signal.as_str()]);
+        assert!(!staged.has("out/result.json"), "{staged}");
+    }
+}
+
+#[test]
+fn a_signal_during_detect_finalize_or_release_ends_staging() {
+    for script in ["detect", "finalize", "release"] {
+        let _staged = interrupted(example().script("A", script, LONG), Signal::SIGTERM, 143);
+    }
+}
+
+#[test]
+fn a_script_that_ignores_sigterm_is_killed() {
+    let stage = example().script("A", "finalize", &format!("trap '' TERM INT\n{LONG}"));
+    let _staged = interrupted(stage, Signal::SIGTERM, 143);
+}
+
+#[test]
+fn a_signal_during_packing_leaves_no_droplet_and_no_half_of_one() {
+    for (signal, status) in SIGNALS {
+        // Too much to pack in the time of this test; the hole costs no disk.
+        let stage = example().seed("cache/final/cached", "x");
+        File::create(stage.path("app/hole")).unwrap().set_len(1 << 40).unwrap();
+        let mut running: Running = stage.start();
+        let _result = running.wait_for_line("out/result.json");
+        running.signal(signal);
+        let staged = running.finish();
+        without_outputs(&staged, status);
+        let _said = staged.explains(&[signal.as_str()]);
+    }
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    // As with nohup: who starts the builder decides.
+    let stage =
+        example().script("A", "finalize", "kill -INT $PPID").within("trap '' INT; exec \"$@\"");
+    let staged = stage.run();
+    assert_eq!(staged.status, 0, "{staged}");
+}

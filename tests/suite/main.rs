@@ -1,0 +1,12 @@
+//! The suite: whole journeys across the binaries, derived from the contract.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests are test code too"
+)]
+
+mod faults;
+mod launching;
+mod packaging;
+mod staging;
