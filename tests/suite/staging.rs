@@ -1,4 +1,4 @@
-//! From app and buildpacks to result.json and staging_info.yml (contract, section 3).
+//! From app and buildpacks to result.json and `staging_info.yml` (contract, section 3).
 
 mod cache;
 mod container;

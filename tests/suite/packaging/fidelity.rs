@@ -43,7 +43,7 @@ fn tree() -> Stage {
 }
 
 /// Type, mode, owner, size of files, time, link count and link target of everything below.
-fn facts(directory: &Path, with_directory_times: bool) -> String {
+fn facts(directory: &Path, with_directory_times: bool) -> Vec<String> {
     let time = if with_directory_times { "%Ts" } else { "-" };
     let mut find = Command::new("find");
     find.arg(directory).args([
@@ -59,7 +59,7 @@ fn facts(directory: &Path, with_directory_times: bool) -> String {
     assert!(output.status.success());
     let mut lines: Vec<&[u8]> = output.stdout.split(|&byte| byte == 0).collect();
     lines.sort_unstable();
-    lines.iter().map(|line| format!("{}\n", line.escape_ascii())).collect()
+    lines.iter().map(|line| line.escape_ascii().to_string()).collect()
 }
 
 /// Unpacks the droplet into `name` with a command that finds archive and directory as `$0` and `$1`.
@@ -75,10 +75,10 @@ fn same(staged: &Staged, reader: &str, unpacked: &Path, with_directory_times: bo
     let app = staged.path("app");
     let (found, expected) =
         (facts(unpacked, with_directory_times), facts(&app, with_directory_times));
-    for (found, expected) in found.lines().zip(expected.lines()) {
+    for (found, expected) in found.iter().zip(&expected) {
         assert_eq!(found, expected, "{reader}");
     }
-    assert_eq!(found.lines().count(), expected.lines().count(), "{reader}: entries");
+    assert_eq!(found.len(), expected.len(), "{reader}: entries");
     // diff cannot read fifos; their kind is compared above.
     let words = ["-r", "--no-dereference", "--exclude=pipe"].map(Path::new);
     tool("diff", words.iter().chain(&[app.as_path(), unpacked]));

@@ -1,4 +1,4 @@
-//! The bytes of result.json and staging_info.yml (3.15 to 3.17, section 4).
+//! The bytes of result.json and `staging_info.yml` (3.15 to 3.17, section 4).
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

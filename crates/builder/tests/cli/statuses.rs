@@ -63,6 +63,27 @@ fn failing_scripts_have_their_statuses_and_sentences() {
             "Failed to build droplet release: exit status 3",
         ),
         (
+            "statuses of scripts are not the builder's",
+            single().script("A", "finalize", "exit 222"),
+            223,
+            "Failed to compile droplet: Failed to run finalize script: exit status 222",
+        ),
+    ] {
+        fails(situation, stage, status, line);
+    }
+}
+
+fn fails(situation: &str, stage: Stage, status: i32, line: &str) {
+    let staged = stage.run();
+    assert_eq!(staged.status, status, "{situation}: {staged}");
+    let line = line.replace("{A}", &format!("{{root}}/buildpacks/{}", xxhash("A")));
+    let _printed = staged.warns(&line);
+}
+
+#[test]
+fn failing_supply_buildpacks_have_their_statuses_and_sentences() {
+    for (situation, stage, status, line) in [
+        (
             "earlier supply fails",
             pair().script("A", "supply", "exit 3"),
             225,
@@ -80,17 +101,8 @@ fn failing_scripts_have_their_statuses_and_sentences() {
             225,
             "Error: one of the buildpacks chosen to supply dependencies does not support multi-buildpack apps",
         ),
-        (
-            "statuses of scripts are not the builder's",
-            single().script("A", "finalize", "exit 222"),
-            223,
-            "Failed to compile droplet: Failed to run finalize script: exit status 222",
-        ),
     ] {
-        let staged = stage.run();
-        assert_eq!(staged.status, status, "{situation}: {staged}");
-        let line = line.replace("{A}", &format!("{{root}}/buildpacks/{}", xxhash("A")));
-        let _printed = staged.warns(&line);
+        fails(situation, stage, status, line);
     }
 }
 
