@@ -13,15 +13,25 @@ use crate::{Staged, wait_for};
 /// A builder at work. Its output goes to files: nobody can block it by holding a pipe.
 #[derive(Debug)]
 pub struct Running {
-    child: Child,
+    child: Ended,
     root: TempDir,
+}
+
+/// A process that does not outlive the test, whatever fails.
+#[derive(Debug)]
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
 }
 
 impl Running {
     pub(crate) fn start(mut command: Command, root: TempDir) -> Self {
         let log = |name| File::create(root.path().join(name)).unwrap();
         command.stdout(log("stdout")).stderr(log("stderr"));
-        let child = command.spawn().unwrap();
+        let child = Ended(command.spawn().unwrap());
         Self { child, root }
     }
 
@@ -35,7 +45,7 @@ impl Running {
         let path = self.path(name);
         wait_for(&format!("a line in {name}"), || {
             let text = fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'));
-            if text.is_none() && self.child.try_wait().unwrap().is_some() {
+            if text.is_none() && self.child.0.try_wait().unwrap().is_some() {
                 let output = |name| fs::read_to_string(self.root.path().join(name)).unwrap();
                 panic!("ended without a line in {name}:\n{}{}", output("stdout"), output("stderr"));
             }
@@ -45,13 +55,13 @@ impl Running {
 
     /// Sends a signal to the builder alone.
     pub fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = i32::try_from(self.child.0.id()).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
     /// Waits for the end. Whatever happened, nothing may be left in the temporary directory.
     pub fn finish(mut self) -> Staged {
-        let status = wait_for("the builder's end", || self.child.try_wait().unwrap());
+        let status = wait_for("the builder's end", || self.child.0.try_wait().unwrap());
         let staged = Staged::new(as_a_shell_sees(status), self.root);
         let left: Vec<_> = fs::read_dir(staged.path("tmp"))
             .map(|entries| entries.map(|entry| entry.unwrap().file_name()).collect())

@@ -27,10 +27,14 @@ const FLAGS: [(&str, &str, &str); 12] = [
     ("skipDetect", "", ""),
 ];
 
-/// Status and stderr of a run that prints nothing on stdout.
+/// Status and stderr of a run that prints nothing on stdout. The builder runs where it can do no
+/// harm: one that takes an empty `-buildArtifactsCacheDir` would prune its working directory.
 fn run(arguments: &[&str]) -> (i32, String) {
+    let directory = tempfile::tempdir().unwrap();
     let mut builder = Command::new(program("builder"));
-    let Output { status, stdout, stderr } = builder.env_clear().args(arguments).output().unwrap();
+    builder.env_clear().current_dir(&directory).args(arguments);
+    let Output { status, stdout, stderr } = builder.output().unwrap();
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0, "files were made: {arguments:?}");
     assert!(stdout.is_empty(), "on stdout: {}", String::from_utf8_lossy(&stdout));
     (status.code().unwrap(), String::from_utf8(stderr).unwrap())
 }

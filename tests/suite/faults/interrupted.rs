@@ -10,8 +10,8 @@ use crate::staging::example;
 const SIGNALS: [(Signal, i32); 2] = [(Signal::SIGTERM, 143), (Signal::SIGINT, 130)];
 
 /// A script with children and grandchildren that live long; notes their pids, the last line last.
-const LONG: &str = "sleep 1000 & one=$!
-    sh -c 'sleep 1000 & echo $! > $ROOT/grandchild; wait' & two=$!
+const LONG: &str = "sleep 100 & one=$!
+    sh -c 'sleep 100 & echo $! > $ROOT/grandchild; wait' & two=$!
     while ! test -s $ROOT/grandchild; do :; done
     echo $$ $one $two $(cat $ROOT/grandchild) > $ROOT/pids.part
     mv $ROOT/pids.part $ROOT/pids

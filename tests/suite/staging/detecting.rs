@@ -118,7 +118,7 @@ fn the_index_is_0_however_many_keys_there_are() {
 #[test]
 fn a_background_child_that_keeps_stdout_open_does_not_hold_up_staging() {
     // The predecessor waits for every holder of the pipe (section 11, 17).
-    let hold = "sleep 1000 & echo $! >> $ROOT/sleepers";
+    let hold = "sleep 100 & echo $! >> $ROOT/sleepers";
     let staged = example()
         .script("A", "detect", &format!("{hold}; echo D"))
         .script("A", "release", &format!("{hold}; {}", release("web: run")))

@@ -106,7 +106,8 @@ fn deps_indices_are_padded_to_equal_width() {
 fn scripts_are_run_directly_where_the_builder_runs_with_dev_null_as_stdin() {
     // $$'s own files: the shell keeps its script open as descriptor 10.
     let look = r#"{ echo "$0"; pwd; readlink /proc/$$/fd/0; } >> $ROOT/seen
-        ls /proc/$$/fd | tr '\n' ' ' >> $ROOT/descriptors
+        ls /proc/$$/fd > $ROOT/now
+        tr '\n' ' ' < $ROOT/now >> $ROOT/descriptors
         grep -E 'Sig(Blk|Ign)' /proc/$$/status >> $ROOT/signals"#;
     let staged = Stage::empty()
         .script("A", "detect", look)
