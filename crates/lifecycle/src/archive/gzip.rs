@@ -1,0 +1,127 @@
+//! One block of data to gzip members, by the block's bytes alone: neither threads nor the machine
+//! have a say. Data that looks random is stored, all else goes through libdeflate.
+
+use libdeflater::{CompressionLvl, Compressor};
+
+/// Sizes of droplets at this level are those of `gzip -6` or below; higher ones cost more time
+/// than they save (docs/packing.md).
+const LEVEL: i32 = 6;
+/// Data is judged in pages of this many bytes.
+const PAGE: usize = 4096;
+/// Fewer random pages in a row than these are not worth a member of their own.
+const FEWEST_PAGES: usize = 4;
+/// How much of random-looking data is searched for repetitions.
+const SAMPLE: usize = 64 * 1024;
+/// A stored block of deflate holds no more.
+const STORED: usize = 0xffff;
+
+/// Deflate, no name, no time, made on Unix: what GNU tar's gzip writes.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+
+/// Makes gzip members; one per thread.
+pub(super) struct Gzip {
+    compressor: Compressor,
+    /// The fastest level, to see whether there is anything to gain.
+    sampler: Compressor,
+    sample: Vec<u8>,
+}
+
+impl Gzip {
+    pub(super) fn new() -> Self {
+        let mut sampler = Compressor::new(CompressionLvl::fastest());
+        let sample = vec![0; sampler.deflate_compress_bound(SAMPLE)];
+        let level = CompressionLvl::new(LEVEL).unwrap_or_default();
+        Self { compressor: Compressor::new(level), sampler, sample }
+    }
+
+    /// Replaces what is in `out` by `data` as one or more gzip members.
+    pub(super) fn compress(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        out.clear();
+        let mut start = 0;
+        let mut at = 0;
+        while at < data.len() {
+            let random = self.random_bytes(&data[at..]);
+            if random > 0 {
+                self.deflated(&data[start..at], out);
+                stored(&data[at..at + random], out);
+                start = at + random;
+            }
+            at += random.max(PAGE);
+        }
+        self.deflated(&data[start..], out);
+    }
+
+    /// How many bytes at the start of `data` are better stored: whole pages, or none.
+    fn random_bytes(&mut self, data: &[u8]) -> usize {
+        let pages = data.chunks_exact(PAGE).take_while(|page| looks_random(page)).count();
+        if pages < FEWEST_PAGES {
+            return 0;
+        }
+        // Even random bytes compress where they repeat.
+        let sample = &data[..SAMPLE.min(pages * PAGE)];
+        let deflated = self.sampler.deflate_compress(sample, &mut self.sample);
+        let repeats = deflated.is_ok_and(|size| size < sample.len() - sample.len() / 64);
+        if repeats { 0 } else { pages * PAGE }
+    }
+
+    fn deflated(&mut self, data: &[u8], out: &mut Vec<u8>) {
+        if data.is_empty() {
+            return;
+        }
+        out.extend_from_slice(&HEADER);
+        let start = out.len();
+        out.resize(start + self.compressor.deflate_compress_bound(data.len()), 0);
+        if let Ok(size) = self.compressor.deflate_compress(data, &mut out[start..]) {
+            out.truncate(start + size);
+        } else {
+            // Cannot be, by the bound; were it so, the data would still be whole.
+            out.truncate(start);
+            stored_blocks(data, out);
+        }
+        trailer(data, out);
+    }
+}
+
+fn stored(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&HEADER);
+    stored_blocks(data, out);
+    trailer(data, out);
+}
+
+fn stored_blocks(data: &[u8], out: &mut Vec<u8>) {
+    let mut chunks = data.chunks(STORED).peekable();
+    while let Some(chunk) = chunks.next() {
+        let length = u16::try_from(chunk.len()).unwrap_or(u16::MAX);
+        out.push(u8::from(chunks.peek().is_none()));
+        out.extend_from_slice(&length.to_le_bytes());
+        out.extend_from_slice(&(!length).to_le_bytes());
+        out.extend_from_slice(chunk);
+    }
+}
+
+fn trailer(data: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(&libdeflater::crc32(data).to_le_bytes());
+    // Blocks are far smaller than the 4 GiB at which this number wraps.
+    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+    out.extend_from_slice(&length.to_le_bytes());
+}
+
+/// Whether the bytes are as evenly spread as random ones: the sum of the squares of their counts
+/// is about n²/256 + n then, and a fraction of a percent to be gained moves it by n/2.
+fn looks_random(page: &[u8]) -> bool {
+    let evenly_spread = |bytes: &[u8]| {
+        // Two tables, so that runs of one byte do not wait for each other.
+        let mut counts = [[0_u32; 256]; 2];
+        for pair in bytes.chunks_exact(2) {
+            counts[0][usize::from(pair[0])] += 1;
+            counts[1][usize::from(pair[1])] += 1;
+        }
+        let [even, odd] = counts;
+        let squares: usize =
+            even.iter().zip(odd).map(|(a, b)| (a + b) as usize).map(|n| n * n).sum();
+        let n = bytes.len();
+        squares < n * n / 256 + n + n / 2
+    };
+    // A few bytes tell text at once.
+    evenly_spread(&page[..512]) && evenly_spread(page)
+}
