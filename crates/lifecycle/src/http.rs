@@ -203,7 +203,11 @@ impl Client {
             Some(body) => agent.run(outgoing.map(|()| body)),
             None => agent.run(outgoing),
         };
-        let (parts, body) = answer.map_err(|error| Reason::new(error, &peer))?.into_parts();
+        let failed = |error| {
+            let reason = Reason::new(error, &peer);
+            if self.identity.is_some() { reason.after_identity() } else { reason }
+        };
+        let (parts, body) = answer.map_err(failed)?.into_parts();
         Ok(Response {
             status: parts.status.as_u16(),
             headers: parts.headers,
@@ -286,5 +290,7 @@ fn hex(digit: u8) -> char {
     char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase()
 }
 
+#[cfg(test)]
+pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;

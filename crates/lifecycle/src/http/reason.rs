@@ -66,6 +66,15 @@ pub enum Reason {
         /// What the system says.
         error: io::Error,
     },
+    /// The connection broke after a client certificate was shown. With TLS 1.3 a server that
+    /// refuses it says so only when the request is on its way, and that word is easily lost.
+    #[error("{peer}: {}: the server may have refused the client certificate", system_words(.error))]
+    BrokenAfterIdentity {
+        /// Host and port of the server.
+        peer: String,
+        /// What the system says.
+        error: io::Error,
+    },
     /// The server closed the connection before its answer was whole.
     #[error("{peer}: unexpected EOF")]
     ClosedEarly {
@@ -103,6 +112,7 @@ impl Reason {
         match self {
             Self::NameNotFound { .. }
             | Self::Connection { .. }
+            | Self::BrokenAfterIdentity { .. }
             | Self::ClosedEarly { .. }
             | Self::ProxyRefused { .. }
             | Self::Timeout { .. }
@@ -114,6 +124,19 @@ impl Reason {
             | Self::Tls(_)
             | Self::TooManyRedirects
             | Self::BadRedirect(_) => false,
+        }
+    }
+
+    /// The same failure of a request that showed a client certificate.
+    pub(super) fn after_identity(self) -> Self {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match self {
+            Self::Connection { peer, error }
+                if matches!(error.kind(), BrokenPipe | ConnectionReset) =>
+            {
+                Self::BrokenAfterIdentity { peer, error }
+            }
+            other => other,
         }
     }
 
@@ -182,15 +205,38 @@ fn verdict(problem: &CertificateError) -> String {
             format!("certificate has expired or is not yet valid: {problem}")
         }
         CertificateError::NotValidForName => "certificate is not valid for this name".to_owned(),
-        CertificateError::NotValidForNameContext { expected, presented } => format!(
-            "certificate is valid for {}, not {}",
-            if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") },
-            expected.to_str()
-        ),
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| bare_name(name)).collect();
+            let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
+            format!("certificate is valid for {names}, not {}", expected.to_str())
+        }
         CertificateError::Other(other) => match other.source() {
             Some(source) => format!("{other}: {source}"),
             None => other.to_string(),
         },
         other => other.to_string(),
+    }
+}
+
+/// rustls lists names as `DnsName("h")` and `IpAddress(127.0.0.1)`.
+fn bare_name(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_broken_after_a_client_certificate_hints_at_it() {
+        let broken = |number| Reason::Connection {
+            peer: "h:1".to_owned(),
+            error: io::Error::from_raw_os_error(number),
+        };
+        // EPIPE, ECONNREFUSED.
+        let sentence = "h:1: broken pipe: the server may have refused the client certificate";
+        assert_eq!(broken(32).after_identity().to_string(), sentence);
+        assert_eq!(broken(111).after_identity().to_string(), "h:1: connection refused");
     }
 }

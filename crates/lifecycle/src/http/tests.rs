@@ -1,9 +1,9 @@
 //! The client against servers on the loopback.
 
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread::{self, JoinHandle};
+use std::io::Write;
+use std::net::TcpListener;
 
+use super::test_server::{Authority, Key, answer, serve, serve_tls};
 use super::*;
 
 const PATIENCE: Timeouts = Timeouts {
@@ -12,39 +12,8 @@ const PATIENCE: Timeouts = Timeouts {
     total: Duration::from_secs(30),
 };
 
-/// Answers one connection after the other with the next of `answers`, `PORT` replaced by its own
-/// port; joining gives what was asked.
-fn server(answers: Vec<Vec<u8>>) -> (u16, JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answering = thread::spawn(move || {
-        let mut asked = Vec::new();
-        for answer in answers {
-            let (mut stream, _) = listener.accept().unwrap();
-            asked.push(read_request(&stream));
-            let text = String::from_utf8(answer.clone())
-                .map_or(answer, |text| text.replace("PORT", &port.to_string()).into_bytes());
-            stream.write_all(&text).unwrap();
-        }
-        asked
-    });
-    (port, answering)
-}
-
-fn read_request(stream: &TcpStream) -> String {
-    let mut reader = BufReader::new(stream);
-    let mut request = String::new();
-    while reader.read_line(&mut request).unwrap() > 2 {}
-    let length = request.to_lowercase();
-    let length =
-        length.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    reader.read_exact(&mut body).unwrap();
-    request + std::str::from_utf8(&body).unwrap()
-}
-
 fn ok(body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    answer(200, body)
 }
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -66,7 +35,7 @@ fn get(client: &Client, url: &str) -> Result<(u16, String), HttpError> {
 
 #[test]
 fn a_request_looks_like_the_predecessors() {
-    let (port, asked) = server(vec![ok("hello")]);
+    let (port, asked) = serve(vec![ok("hello")]);
     let url = format!("http://us%40er:p%3Aw@127.0.0.1:{port}/a b?x=é y#frag");
     assert_eq!(get(&client(), &url).unwrap(), (200, "hello".to_owned()));
     let asked = asked.join().unwrap().remove(0).to_lowercase();
@@ -86,7 +55,7 @@ fn a_request_looks_like_the_predecessors() {
 
 #[test]
 fn other_statuses_are_answers_too() {
-    let (port, _) = server(vec![b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone".into()]);
+    let (port, _) = serve(vec![b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone".into()]);
     let answer = get(&client(), &format!("http://127.0.0.1:{port}/")).unwrap();
     assert_eq!(answer, (404, "gone".to_owned()));
 }
@@ -100,7 +69,7 @@ fn gzip_is_decoded_and_then_has_no_length() {
         "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
         packed.len()
     );
-    let (port, _) = server(vec![[head.as_bytes(), packed].concat()]);
+    let (port, _) = serve(vec![[head.as_bytes(), packed].concat()]);
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
     let response = client().send(&Request::get(&url)).unwrap();
     assert_eq!(response.content_length(), None);
@@ -114,7 +83,7 @@ fn a_post_becomes_a_get_after_302_but_not_after_307() {
     for (status, body_is_sent_again) in [(302, false), (307, true)] {
         let redirect =
             format!("HTTP/1.1 {status} x\r\nLocation: /there\r\nContent-Length: 0\r\n\r\n");
-        let (port, asked) = server(vec![redirect.into_bytes(), ok("done")]);
+        let (port, asked) = serve(vec![redirect.into_bytes(), ok("done")]);
         let url = Url::parse(&format!("http://u:p@127.0.0.1:{port}/here")).unwrap();
         let request = Request::post(&url, b"the body").header("Content-Type", "text/plain");
         assert_eq!(client().send(&request).unwrap().status(), 200);
@@ -131,7 +100,7 @@ fn a_post_becomes_a_get_after_302_but_not_after_307() {
 fn an_absolute_redirect_gets_no_password() {
     let redirect =
         "HTTP/1.1 301 x\r\nLocation: http://127.0.0.1:PORT/\r\nContent-Length: 0\r\n\r\n";
-    let (port, asked) = server(vec![redirect.into(), ok("done")]);
+    let (port, asked) = serve(vec![redirect.into(), ok("done")]);
     assert_eq!(get(&client(), &format!("http://u:p@127.0.0.1:{port}/")).unwrap().0, 200);
     let asked = asked.join().unwrap();
     assert!(asked[0].contains("uthorization") && !asked[1].contains("uthorization"));
@@ -140,7 +109,7 @@ fn an_absolute_redirect_gets_no_password() {
 #[test]
 fn the_eleventh_redirect_is_too_much() {
     let redirect = "HTTP/1.1 301 x\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n";
-    let (port, _) = server(vec![redirect.into(); 11]);
+    let (port, _) = serve(vec![redirect.into(); 11]);
     let error = get(&client(), &format!("http://u:p@127.0.0.1:{port}/")).unwrap_err();
     let sentence = format!("Get \"http://u:***@127.0.0.1:{port}/\": stopped after 10 redirects");
     assert_eq!(error.to_string(), sentence);
@@ -149,7 +118,7 @@ fn the_eleventh_redirect_is_too_much() {
 
 #[test]
 fn a_body_that_breaks_off_says_so_and_may_be_resumed() {
-    let (port, _) = server(vec![b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".into()]);
+    let (port, _) = serve(vec![b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello".into()]);
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
     let response = client().send(&Request::get(&url)).unwrap();
     assert_eq!(response.content_length(), Some(10));
@@ -159,7 +128,7 @@ fn a_body_that_breaks_off_says_so_and_may_be_resumed() {
     assert_eq!(error.to_string(), format!("127.0.0.1:{port}: unexpected EOF"));
     assert!(Reason::of(&error).unwrap().is_passing());
 
-    let (port, asked) = server(vec![b"HTTP/1.1 206 x\r\nContent-Length: 5\r\n\r\nworld".into()]);
+    let (port, asked) = serve(vec![b"HTTP/1.1 206 x\r\nContent-Length: 5\r\n\r\nworld".into()]);
     let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
     let request =
         Request::get(&url).header("Range", "bytes=5-").header("Accept-Encoding", "identity");
@@ -197,7 +166,7 @@ fn a_server_that_says_nothing_is_not_waited_for() {
 
 #[test]
 fn a_proxy_is_asked_for_the_whole_url() {
-    let (port, asked) = server(vec![ok("by proxy")]);
+    let (port, asked) = serve(vec![ok("by proxy")]);
     let proxy = format!("http://pu:pp@127.0.0.1:{port}");
     let client = Client::new(&environment(&[("http_proxy", &proxy)]), PATIENCE);
     let answer = get(&client, "http://u:p@server.invalid:8080/a?b").unwrap();
@@ -211,7 +180,7 @@ fn a_proxy_is_asked_for_the_whole_url() {
 
 #[test]
 fn a_proxy_is_asked_for_a_tunnel_to_https_servers() {
-    let (port, asked) = server(vec![b"HTTP/1.1 403 Forbidden\r\n\r\n".into()]);
+    let (port, asked) = serve(vec![b"HTTP/1.1 403 Forbidden\r\n\r\n".into()]);
     let proxy = format!("127.0.0.1:{port}");
     let client = Client::new(&environment(&[("HTTPS_PROXY", &proxy)]), PATIENCE);
     let error = get(&client, "https://server.invalid/").unwrap_err();
@@ -221,4 +190,127 @@ fn a_proxy_is_asked_for_a_tunnel_to_https_servers() {
     );
     let asked = asked.join().unwrap().remove(0);
     assert!(asked.starts_with("CONNECT server.invalid:443 HTTP/1.1\r\n"), "{asked}");
+}
+
+#[test]
+fn the_roots_of_ssl_cert_file_and_ssl_cert_dir_are_trusted() {
+    let authority = Authority::new();
+    authority.issue("server", Key::EcPkcs8, "IP:127.0.0.1,DNS:localhost", 2);
+    let file = authority.path("ca.crt");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(&file, folder.path().join("any.name")).unwrap();
+    let file = ("SSL_CERT_FILE", file.to_str().unwrap());
+    let folders = format!("/nope:{}", folder.path().display());
+    for variables in [vec![file], vec![("SSL_CERT_DIR", &folders)]] {
+        let (port, _) = serve_tls(authority.server("server", false), vec![ok("secret"); 2]);
+        let client = Client::new(&environment(&variables), PATIENCE);
+        for host in ["127.0.0.1", "localhost"] {
+            let answer = get(&client, &format!("https://{host}:{port}/")).unwrap();
+            assert_eq!(answer, (200, "secret".to_owned()), "{variables:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said() {
+    let authority = Authority::new();
+    let file = authority.path("ca.crt");
+    let trusting = environment(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
+    authority.issue("good", Key::EcPkcs8, "IP:127.0.0.1", 2);
+    authority.issue("other", Key::EcPkcs8, "IP:127.0.0.2,DNS:h.example", 2);
+    authority.issue("old", Key::EcPkcs8, "IP:127.0.0.1", -1);
+    let table = [
+        ("good", &Environment::default(), "certificate signed by unknown authority"),
+        ("other", &trusting, "certificate is valid for "),
+        ("old", &trusting, "certificate has expired or is not yet valid"),
+    ];
+    for (name, environment, words) in table {
+        let (port, _) = serve_tls(authority.server(name, false), vec![ok("secret"); 2]);
+        let url = format!("https://127.0.0.1:{port}/");
+        let error = get(&Client::new(environment, PATIENCE), &url).unwrap_err();
+        let start = format!("Get \"{url}\": tls: failed to verify certificate: x509: {words}");
+        assert!(error.to_string().starts_with(&start), "{error}");
+        assert!(!error.reason().is_passing());
+        let careless = Client::new(environment, PATIENCE).without_verification();
+        assert_eq!(get(&careless, &url).unwrap(), (200, "secret".to_owned()), "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_name_is_told_with_the_right_ones() {
+    let authority = Authority::new();
+    authority.issue("other", Key::EcPkcs8, "IP:127.0.0.2,DNS:h.example", 2);
+    let (port, _) = serve_tls(authority.server("other", false), vec![ok("secret")]);
+    let file = authority.path("ca.crt");
+    let trusting = environment(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
+    let error = get(&Client::new(&trusting, PATIENCE), &format!("https://127.0.0.1:{port}/"));
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.ends_with("certificate is valid for 127.0.0.2, h.example, not 127.0.0.1"),
+        "{error}"
+    );
+}
+
+#[test]
+fn https_goes_through_a_tunnel() {
+    let authority = Authority::new();
+    authority.issue("server", Key::EcPkcs8, "DNS:server.invalid", 2);
+    let (port, _) = serve_tls(authority.server("server", false), vec![ok("through")]);
+    // A proxy that connects every tunnel to that server.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = listener.local_addr().unwrap().to_string();
+    let tunnel = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut server = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let (mut client_out, mut server_in) =
+            (client.try_clone().unwrap(), server.try_clone().unwrap());
+        let back = std::thread::spawn(move || io::copy(&mut server_in, &mut client_out));
+        let _closed = io::copy(&mut client, &mut server);
+        let _closed = server.shutdown(std::net::Shutdown::Write);
+        let _closed = back.join().unwrap();
+        String::from_utf8(head).unwrap()
+    });
+    let file = authority.path("ca.crt");
+    let variables = [
+        ("SSL_CERT_FILE", file.to_str().unwrap()),
+        ("HTTPS_PROXY", &format!("http://u%40:p@{proxy}")),
+    ];
+    let client = Client::new(&environment(&variables), PATIENCE);
+    let answer = get(&client, "https://server.invalid/").unwrap();
+    assert_eq!(answer, (200, "through".to_owned()));
+    let head = tunnel.join().unwrap();
+    assert!(head.starts_with("CONNECT server.invalid:443 HTTP/1.1\r\n"), "{head}");
+    // u@:p
+    assert!(head.contains("Proxy-Authorization: Basic dUA6cA==\r\n"), "{head}");
+}
+
+#[test]
+fn socks5_proxies_look_the_name_up_themselves() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = format!("socks5://{}", listener.local_addr().unwrap());
+    let proxying = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut hello = [0; 3];
+        client.read_exact(&mut hello).unwrap();
+        // Version 5, no authentication.
+        client.write_all(&[5, 0]).unwrap();
+        // Version, connect, reserved, a name, its length, the name, the port.
+        let mut request = [0; 5 + 14 + 2];
+        client.read_exact(&mut request).unwrap();
+        client.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).unwrap();
+        client.write_all(&ok("by socks")).unwrap();
+        request
+    });
+    let client = Client::new(&environment(&[("http_proxy", &proxy)]), PATIENCE);
+    let answer = get(&client, "http://server.invalid:258/").unwrap();
+    assert_eq!(answer, (200, "by socks".to_owned()));
+    let asked = proxying.join().unwrap();
+    assert_eq!(asked, *b"\x05\x01\0\x03\x0eserver.invalid\x01\x02");
 }

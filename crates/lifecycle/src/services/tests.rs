@@ -1,6 +1,7 @@
 //! The database's URL by Appendix A, and what becomes of an environment without CredHub.
 
 use super::*;
+use crate::http::test_server::{Authority, Key, answer, serve};
 
 fn first_database(services: &str) -> Option<String> {
     database_url(OsStr::new(services))
@@ -105,4 +106,55 @@ fn platform_options_stay_and_bad_ones_are_an_error() {
     let sentence = crate::report::chain(&error.unwrap_err());
     let expected = "Invalid platform options: invalid character 'x' looking for beginning of value";
     assert_eq!(sentence, expected);
+}
+
+/// A container whose platform names a CredHub that gives `resolved`, at a port that is asked once.
+fn with_credhub(authority: &Authority, resolved: &str) -> Environment {
+    authority.issue("client", Key::EcPkcs8, "DNS:client", 2);
+    let (port, _) = serve(vec![answer(200, resolved)]);
+    let mut environment = authority.container();
+    let options = format!(r#"{{"credhub-uri":"http://127.0.0.1:{port}"}}"#);
+    environment.set(VCAP_PLATFORM_OPTIONS, options);
+    environment
+}
+
+const REFERENCE: &str = r#"{"a":[{"credentials":{"credhub-ref":"/a"}}]}"#;
+
+#[test]
+fn references_are_resolved_before_the_database_is_looked_for() {
+    let authority = Authority::new();
+    let mut environment = with_credhub(&authority, MYSQL);
+    environment.set(VCAP_SERVICES, REFERENCE);
+    let environment = bind(environment, &credhub::Flags::default()).unwrap();
+    assert_eq!(environment.get(VCAP_SERVICES).unwrap(), MYSQL);
+    assert_eq!(environment.get(DATABASE_URL).unwrap(), "mysql2://h");
+    assert!(environment.get(VCAP_PLATFORM_OPTIONS).is_some());
+}
+
+#[test]
+fn references_in_the_services_file_are_resolved_into_the_variable_if_it_fits() {
+    let authority = Authority::new();
+    let file = authority.path("vcap_services");
+    fs::write(&file, REFERENCE).unwrap();
+    // With `VCAP_SERVICES=` and the end mark 128 KiB, and one byte more.
+    let frame = MYSQL.replace("mysql://h", "mysql://h/").len() + "VCAP_SERVICES=".len() + 1;
+    for (padding, fits) in [(LONGEST_VARIABLE - frame, true), (LONGEST_VARIABLE - frame + 1, false)]
+    {
+        let resolved = MYSQL.replace("mysql://h", &format!("mysql://h/{}", "x".repeat(padding)));
+        let mut environment = with_credhub(&authority, &resolved);
+        environment.set(VCAP_SERVICES_FILE_PATH, &file);
+        let environment = bind(environment, &credhub::Flags::default()).unwrap();
+        assert_eq!(environment.get(VCAP_SERVICES).is_some(), fits, "{padding}");
+        assert!(environment.get(DATABASE_URL).is_some());
+    }
+}
+
+#[test]
+fn a_credhub_that_cannot_be_asked_is_an_error() {
+    let options = (VCAP_PLATFORM_OPTIONS, r#"{"credhub-uri":"https://c"}"#);
+    let environment = environment(&[options, (VCAP_SERVICES, REFERENCE)]);
+    let error = bind(environment, &credhub::Flags::default()).unwrap_err();
+    let sentence = "Unable to interpolate credhub refs: Unable to set up credhub client: \
+                    Missing CF_INSTANCE_CERT and/or CF_INSTANCE_KEY";
+    assert_eq!(crate::report::chain(&error), sentence);
 }
