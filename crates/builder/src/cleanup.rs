@@ -142,13 +142,19 @@ impl Guard {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Lets the path stay: it is whole now.
+    pub fn keep(self) {
+        self.cleanup.paths().retain(|path| *path != self.path);
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         let mut paths = self.cleanup.paths();
         // After a signal the watching thread removes it, once the processes that write to it are gone.
-        if !self.cleanup.0.stopping.load(Ordering::SeqCst) {
+        let kept = !paths.contains(&self.path);
+        if !kept && !self.cleanup.0.stopping.load(Ordering::SeqCst) {
             remove(&self.path);
             paths.retain(|path| *path != self.path);
         }
@@ -199,6 +205,17 @@ mod tests {
         let cleanup = Cleanup::default();
         drop(cleanup.guard(tree.clone()));
         assert!(!tree.exists());
+        assert!(cleanup.paths().is_empty());
+    }
+
+    #[test]
+    fn a_path_that_is_kept_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let cleanup = Cleanup::default();
+        let guard = cleanup.guard(dir.path().join("whole"));
+        fs::create_dir(guard.path()).unwrap();
+        guard.keep();
+        assert!(dir.path().join("whole").exists());
         assert!(cleanup.paths().is_empty());
     }
 

@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 mod descendants;
+pub mod fetch;
 
 use std::ffi::OsString;
 
