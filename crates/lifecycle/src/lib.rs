@@ -6,6 +6,7 @@ pub mod archive;
 #[cfg(feature = "environment")]
 pub mod credhub;
 pub mod environment;
+pub mod file;
 pub mod flags;
 #[cfg(feature = "environment")]
 pub mod http;
@@ -15,5 +16,7 @@ pub mod report;
 #[cfg(feature = "environment")]
 pub mod services;
 pub mod size;
+pub mod staging_info;
 pub mod staging_report;
 pub mod url;
+pub mod yaml;
