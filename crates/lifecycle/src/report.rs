@@ -6,6 +6,8 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use nix::errno::Errno;
+
 /// An error that ends a program.
 pub trait Failure: Error + 'static {
     /// The exit status the platform reads.
@@ -66,13 +68,31 @@ fn write_line(stream: &mut impl Write, line: &str) {
 /// for what Rust calls `No such file or directory (os error 2)`.
 pub fn system_words(error: &io::Error) -> String {
     let Some(number) = error.raw_os_error() else { return error.to_string() };
-    let words = nix::errno::Errno::from_raw(number).desc();
+    let errno = Errno::from_raw(number);
+    let words = predecessor_words(errno).unwrap_or_else(|| errno.desc());
     let mut letters = words.chars();
     match letters.next() {
-        // Only the first letter: `I/O error` and the like come out as `input/output error` anyway.
+        // Only the first letter: `RFS specific error` and the like keep theirs.
         Some(first) => first.to_lowercase().chain(letters).collect(),
         None => error.to_string(),
     }
+}
+
+/// Where the table at hand keeps the words of an older Unix (`not a typewriter`).
+fn predecessor_words(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::EAGAIN => "resource temporarily unavailable",
+        Errno::EBADF => "bad file descriptor",
+        Errno::EDQUOT => "disk quota exceeded",
+        Errno::EIO => "input/output error",
+        Errno::ELOOP => "too many levels of symbolic links",
+        Errno::ENFILE => "too many open files in system",
+        Errno::ENOMEM => "cannot allocate memory",
+        Errno::ENOTTY => "inappropriate ioctl for device",
+        Errno::EOPNOTSUPP => "operation not supported",
+        Errno::EXDEV => "invalid cross-device link",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -93,5 +113,7 @@ mod tests {
     fn system_errors_are_in_lower_case_and_without_number() {
         let error = io::Error::from_raw_os_error(2);
         assert_eq!(system_words(&error), "no such file or directory");
+        let error = io::Error::from_raw_os_error(Errno::ENOMEM as i32);
+        assert_eq!(system_words(&error), "cannot allocate memory");
     }
 }

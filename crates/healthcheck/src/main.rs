@@ -1,0 +1,6 @@
+//! `healthcheck`: see the library's page.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lifecycle::report::conclude(healthcheck::run(std::env::args_os()))
+}
