@@ -27,6 +27,7 @@ impl Deadline {
     }
 
     /// The earlier of the two.
+    #[must_use]
     pub fn at_most(self, limit: Duration) -> Self {
         let other = Self::after(Some(limit));
         Self(self.0.into_iter().chain(other.0).min())
@@ -65,6 +66,7 @@ impl Connection {
     }
 
     /// The same connection with another deadline for what follows.
+    #[must_use]
     pub fn with_deadline(self, deadline: Deadline) -> Self {
         Self { deadline, ..self }
     }

@@ -52,7 +52,7 @@ pub struct Ending {
     /// Words of the mode; empty for a single check.
     pub prefix: String,
     /// The check that is reported.
-    pub error: HealthError,
+    pub error: Box<HealthError>,
 }
 
 /// One check that may take at most the given time; `None` leaves it to its own limit.
@@ -61,7 +61,9 @@ pub type Probe<'a> = dyn FnMut(Option<Duration>) -> Result<(), HealthError> + 'a
 /// Makes the checks. Returns `Ok` when the mode's wish came true.
 pub fn run(schedule: Schedule, clock: &dyn Clock, probe: &mut Probe<'_>) -> Result<(), Ending> {
     match schedule {
-        Schedule::Once => probe(None).map_err(|error| Ending { prefix: String::new(), error }),
+        Schedule::Once => {
+            probe(None).map_err(|error| Ending { prefix: String::new(), error: error.into() })
+        }
         Schedule::Startup { interval, limit } => startup(interval, limit, clock, probe),
         Schedule::Liveness { interval, threshold } => {
             Err(until_failure("Liveness", interval, threshold, (clock, probe)))
@@ -92,7 +94,10 @@ fn until_failure(
             Err(error) => {
                 failures += 1;
                 if failures >= threshold {
-                    return Ending { prefix: format!("{mode} check unsuccessful: "), error };
+                    return Ending {
+                        prefix: format!("{mode} check unsuccessful: "),
+                        error: error.into(),
+                    };
                 }
             }
         }
@@ -129,7 +134,7 @@ fn startup(
         if clock.now() >= deadline
             && let Some(error) = completed.take()
         {
-            return Err(Ending { prefix: timed_out(deadline, attempts), error });
+            return Err(Ending { prefix: timed_out(deadline, attempts), error: error.into() });
         }
     }
 }

@@ -13,10 +13,21 @@ const OFTEN: u64 = 10;
 pub(super) fn facts(proc: &Path, sys: &Path) -> Vec<String> {
     let groups = fs::read_to_string(proc.join("1/cgroup")).unwrap_or_default();
     let roots = [proc.join("1/root/sys/fs/cgroup"), sys.to_owned()];
-    let cpu = directories(&groups, &roots, "cpu").iter().find_map(|directory| throttled(directory));
-    let memory =
-        directories(&groups, &roots, "memory").iter().find_map(|directory| full(directory));
-    cpu.flatten().into_iter().chain(memory.flatten()).collect()
+    let cpu = directory(&groups, &roots, "cpu", &["cpu.stat"]);
+    let memory = directory(&groups, &roots, "memory", &["memory.max", "memory.limit_in_bytes"]);
+    let cpu = cpu.and_then(|directory| throttled(&directory));
+    cpu.into_iter().chain(memory.and_then(|directory| full(&directory))).collect()
+}
+
+/// The first directory that has one of the files `wanted`.
+fn directory(
+    groups: &str,
+    roots: &[PathBuf],
+    controller: &str,
+    wanted: &[&str],
+) -> Option<PathBuf> {
+    let mut candidates = directories(groups, roots, controller).into_iter();
+    candidates.find(|directory| wanted.iter().any(|name| directory.join(name).exists()))
 }
 
 /// Where the files of `controller` may be, best guess first: version 2 or 1, seen from the
@@ -39,19 +50,19 @@ fn directories(groups: &str, roots: &[PathBuf], controller: &str) -> Vec<PathBuf
     found
 }
 
-/// How often the CPU quota stopped the container; outer `None` where there is no such file.
-fn throttled(directory: &Path) -> Option<Option<String>> {
+/// How often the CPU quota stopped the container.
+fn throttled(directory: &Path) -> Option<String> {
     let statistics = fs::read_to_string(directory.join("cpu.stat")).ok()?;
     let periods = value(&statistics, "nr_periods")?;
     let throttled = value(&statistics, "nr_throttled")?;
     let is_often = periods > 0 && throttled.saturating_mul(100) / periods >= OFTEN;
-    Some(is_often.then(|| {
+    is_often.then(|| {
         format!("the CPU quota throttled the container in {throttled} of {periods} periods")
-    }))
+    })
 }
 
 /// How full the memory is, without the file cache that the kernel drops first.
-fn full(directory: &Path) -> Option<Option<String>> {
+fn full(directory: &Path) -> Option<String> {
     let number =
         |name: &str| fs::read_to_string(directory.join(name)).ok()?.trim().parse::<u64>().ok();
     // Version 2 says `max`, no number, where there is no limit.
@@ -62,11 +73,8 @@ fn full(directory: &Path) -> Option<Option<String>> {
         value(&statistics, "total_inactive_file").or_else(|| value(&statistics, "inactive_file"));
     let used = all.saturating_sub(cache.unwrap_or_default());
     let is_nearly_full = used / 100 >= limit / 10_000 * NEARLY_FULL;
-    Some(
-        is_nearly_full.then(|| {
-            format!("the container uses {} of its {} MiB of memory", used >> 20, limit >> 20)
-        }),
-    )
+    is_nearly_full
+        .then(|| format!("the container uses {} of its {} MiB of memory", used >> 20, limit >> 20))
 }
 
 /// The number after `name` in a file of lines `name number`.

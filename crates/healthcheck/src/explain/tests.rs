@@ -41,7 +41,8 @@ fn explained(error: &HealthError, rows: &[Row<'_>], answered: &[Duration]) -> St
     let mut six = four.clone();
     for (index, (local, queued, inode)) in rows.iter().enumerate() {
         let table = if local.len() > 13 { &mut six } else { &mut four };
-        *table += &format!("  {index}: {local} 0:0 0A 00000000:{queued:08X} 0:0 0 0 0 {inode} 1\n");
+        let row = format!("  {index}: {local} 0:0 0A 00000000:{queued:08X} 0:0 0 0 0 {inode} 1\n");
+        *table += &row;
         if *inode < 100 {
             let link = proc.join(format!("17/fd/{index}"));
             std::os::unix::fs::symlink(format!("socket:[{inode}]"), link).unwrap();

@@ -167,9 +167,9 @@ mod tests {
         {
             assert!(end(Framing::Chunked, body.as_bytes()).is_some(), "{body:?}");
         }
-        let endless = [b"1;".as_slice(), &[b'x'; 20_000]].concat();
+        let endless = [b"1;".as_slice(), b"x".repeat(20_000).as_slice()].concat();
         assert!(end(Framing::Chunked, &endless).is_some());
-        let endless = [b"0\r\n".as_slice(), &[b'x'; 20_000]].concat();
+        let endless = [b"0\r\n".as_slice(), b"x".repeat(20_000).as_slice()].concat();
         assert!(end(Framing::Chunked, &endless).is_some());
     }
 }

@@ -214,8 +214,8 @@ fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    let number = str::from_utf8(text).ok()?.parse().ok()?;
-    (number <= i64::MAX as u64).then_some(number)
+    let number: i64 = str::from_utf8(text).ok()?.parse().ok()?;
+    u64::try_from(number).ok()
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ fn starts(
 #[test]
 fn a_single_check_is_reported_without_prefix() {
     assert_eq!(starts(Schedule::Once, ms(5), &[Ok(())]), (Ok(()), vec![0]));
-    let ending = Ending { prefix: String::new(), error: http(500) };
+    let ending = Ending { prefix: String::new(), error: http(500).into() };
     assert_eq!(starts(Schedule::Once, ms(5), &[Err(http(500))]), (Err(ending), vec![0]));
 }
 
@@ -57,7 +57,8 @@ fn a_single_check_is_reported_without_prefix() {
 fn liveness_pauses_the_whole_interval_and_ends_with_the_first_failure() {
     let schedule = Schedule::Liveness { interval: ms(100), threshold: 1 };
     let (outcome, starts) = starts(schedule, ms(30), &[Ok(()), Ok(()), Err(http(500))]);
-    let ending = Ending { prefix: "Liveness check unsuccessful: ".to_owned(), error: http(500) };
+    let ending =
+        Ending { prefix: "Liveness check unsuccessful: ".to_owned(), error: http(500).into() };
     assert_eq!((outcome, starts), (Err(ending), vec![0, 130, 260]));
 }
 
@@ -66,7 +67,7 @@ fn a_threshold_counts_failures_in_a_row_and_reports_the_last() {
     let schedule = Schedule::Liveness { interval: ms(100), threshold: 3 };
     let outcomes = [Err(http(1)), Err(http(2)), Ok(()), Err(http(3)), Err(http(4)), Err(http(5))];
     let (outcome, starts) = starts(schedule, ms(0), &outcomes);
-    assert_eq!(outcome.unwrap_err().error, http(5));
+    assert_eq!(*outcome.unwrap_err().error, http(5));
     assert_eq!(starts, [0, 100, 200, 300, 400, 500]);
 }
 
@@ -74,7 +75,8 @@ fn a_threshold_counts_failures_in_a_row_and_reports_the_last() {
 fn readiness_ends_with_the_first_failure() {
     let schedule = Schedule::Readiness { interval: ms(100) };
     let (outcome, starts) = starts(schedule, ms(0), &[Ok(()), Err(http(404))]);
-    let ending = Ending { prefix: "Readiness check unsuccessful: ".to_owned(), error: http(404) };
+    let ending =
+        Ending { prefix: "Readiness check unsuccessful: ".to_owned(), error: http(404).into() };
     assert_eq!((outcome, starts), (Err(ending), vec![0, 100]));
 }
 
@@ -108,7 +110,7 @@ fn at_the_same_instant_the_startup_limit_comes_before_the_tick() {
     let outcomes = [Err(http(1)), Err(http(2)), Err(http(3))];
     let (outcome, starts) = starts(schedule, ms(0), &outcomes);
     let prefix = "Timed out after 1.5s (3 attempts) waiting for startup check to succeed: ";
-    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(3) }));
+    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(3).into() }));
     assert_eq!(starts, [0, 500, 1000]);
 }
 
@@ -117,7 +119,7 @@ fn the_startup_limit_cuts_a_check_short_and_reports_the_one_before() {
     let schedule = Schedule::Startup { interval: ms(100), limit: Some(ms(1000)) };
     let (outcome, starts) = starts(schedule, ms(700), &[Err(http(1)), Err(http(2))]);
     let prefix = "Timed out after 1s (2 attempts) waiting for startup check to succeed: ";
-    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(1) }));
+    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(1).into() }));
     assert_eq!(starts, [0, 700]);
 }
 
@@ -126,7 +128,7 @@ fn the_startup_limit_in_the_first_check_reports_that_check() {
     let schedule = Schedule::Startup { interval: ms(100), limit: Some(ms(1000)) };
     let (outcome, _) = starts(schedule, ms(5000), &[Err(http(1))]);
     let prefix = "Timed out after 1s (1 attempts) waiting for startup check to succeed: ";
-    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(1) }));
+    assert_eq!(outcome, Err(Ending { prefix: prefix.to_owned(), error: http(1).into() }));
 }
 
 #[test]

@@ -2,19 +2,25 @@
 
 use super::*;
 
+type Parsed = Result<Option<(Head, usize)>, Malformed>;
+
 /// The head of `answer`, read at once; checks that reading byte by byte gives the same.
-fn read(answer: &[u8]) -> Result<Option<(Head, usize)>, Malformed> {
-    let whole = HeadParser::default().push(answer);
+fn read(answer: &[u8]) -> Parsed {
+    let parsed = HeadParser::default().push(answer);
+    check_piecewise(answer, &parsed);
+    parsed
+}
+
+fn check_piecewise(answer: &[u8], expected: &Parsed) {
     let mut parser = HeadParser::default();
-    let mut piecewise = Ok(None);
+    let mut parsed = Ok(None);
     for (index, byte) in answer.iter().enumerate() {
-        piecewise = parser.push(&[*byte]).map(|head| head.map(|(head, used)| (head, index + used)));
-        if !matches!(piecewise, Ok(None)) {
+        parsed = parser.push(&[*byte]).map(|head| head.map(|(head, used)| (head, index + used)));
+        if !matches!(parsed, Ok(None)) {
             break;
         }
     }
-    assert_eq!(whole, piecewise, "{:?}", String::from_utf8_lossy(answer));
-    whole
+    assert_eq!(parsed, *expected, "{:?}", String::from_utf8_lossy(answer));
 }
 
 fn head(answer: &str) -> Head {
