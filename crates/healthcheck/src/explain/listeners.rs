@@ -1,7 +1,7 @@
 //! Who listens where: `/proc/self/net/tcp` and `tcp6`, and the processes that hold the sockets.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Instant;
@@ -162,7 +162,12 @@ fn held(descriptors: &Path, inodes: &[u64], until: Instant) -> Vec<u64> {
         if found.len() == inodes.len() || Instant::now() >= until {
             break;
         }
-        let target = fs::read_link(descriptor.path()).unwrap_or_default();
+        let target = match fs::read_link(descriptor.path()) {
+            Ok(target) => target,
+            // Another user's process: the other descriptors are as closed.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
+            Err(_) => continue,
+        };
         let inode =
             target.to_str().and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']'));
         let inode = inode.and_then(|digits| digits.parse().ok());
