@@ -44,6 +44,22 @@ fn root_a_disk_filled_by_a_script_is_explained() {
     let _explained = staged.explains(&["finalize", "7"]);
 }
 
+#[test]
+fn root_a_disk_filled_by_a_buildpack_is_named_with_what_fills_it() {
+    for (fixture, status) in [("fills-the-disk", 223), ("fills-the-disk-silently", 1)] {
+        // The temporary directory of the builder, where deps are, has 1 MiB.
+        let staged = Stage::empty()
+            .buildpacks([fixture])
+            .wrapped(["unshare", "-m"])
+            .within("mount -t tmpfs -o size=1m none tmp && exec \"$@\"")
+            .run();
+        assert_eq!(staged.status, status, "{fixture}: {staged}");
+        // Path, free space, and the directory that holds most of it.
+        let staged = staged.explains(&["tmp", "free"]).explains(&["deps/0"]);
+        assert!(!staged.has("out/droplet") && !staged.has("out/cache"), "{fixture}");
+    }
+}
+
 /// A file of that many megabytes which no compressor makes smaller.
 fn noise(stage: &Stage, name: &str, megabytes: u32) {
     let path = stage.path(name);

@@ -34,25 +34,26 @@ fn answers(staged: &Staged, path: &str) -> String {
 #[test]
 fn a_procfile_app_answers_over_http() {
     let staged = staged("procfile").run().succeeds();
-    let _answer = answers(&staged, "/");
+    assert!(answers(&staged, "/").ends_with("\r\n\r\nStarted with no greeting\n"));
 }
 
 #[test]
 fn a_static_app_answers_over_http() {
     let staged = staged("static").run().succeeds();
-    let _answer = answers(&staged, "/");
+    assert!(answers(&staged, "/").contains("<h1>A page out of a droplet</h1>"));
+    assert!(answers(&staged, "/style.css").contains('{'));
 }
 
 #[test]
 fn a_python_app_answers_over_http() {
     let staged = staged("python").run().succeeds();
-    let _answer = answers(&staged, "/");
+    assert!(answers(&staged, "/celsius/100").contains("\"fahrenheit\": 212.0"));
 }
 
 #[test]
 fn a_node_app_answers_over_http() {
     let staged = staged("node").run().succeeds();
-    let _answer = answers(&staged, "/");
+    assert!(answers(&staged, "/90000").ends_with("2m\n"));
 }
 
 #[test]

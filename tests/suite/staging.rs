@@ -5,6 +5,7 @@ mod container;
 mod detecting;
 mod documents;
 mod failing;
+mod fixtures;
 mod lookup;
 mod processes;
 mod results;
