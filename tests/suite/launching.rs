@@ -1,6 +1,8 @@
 //! Stage, unpack, launch, ask: what the platform does with an app (issue 2).
 
-use suite::{Stage, Staged};
+use std::process::Command;
+
+use suite::{Stage, Staged, program};
 
 use crate::staging::example;
 
@@ -75,6 +77,23 @@ fn the_staged_start_command_runs_with_profiles_deps_and_prefix() {
     // A prefix takes the place of `bash -c`: the command is one last argument of it.
     let (status, stdout) = staged.launch("");
     assert_eq!((status, stdout.lines().last()), (0, Some("<two words> profile tool")));
+}
+
+#[test]
+fn a_shell_in_the_droplet_has_the_apps_profiles_and_directories() {
+    let staged = Stage::empty().buildpacks(["writes-profile-d"]).run().succeeds();
+    assert_eq!(
+        staged.launch(""),
+        (0, "Invoking pre-start scripts.\nInvoking start command.\nsecond is after-yes\n".into())
+    );
+    let home = staged.path("home");
+    let command = "echo $SECOND $PWD $DEPS_DIR; exit 5";
+    let mut shell = Command::new(program("shell"));
+    shell.arg(home.join("app")).arg(command).env_clear().env("PATH", "/usr/bin:/bin");
+    let output = shell.output().unwrap();
+    let expected = format!("after-yes {0}/app {0}/deps\n", home.display());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    assert_eq!(output.status.code(), Some(5));
 }
 
 #[test]
