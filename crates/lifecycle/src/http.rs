@@ -17,7 +17,10 @@ mod base64;
 mod forward;
 mod proxy;
 mod reason;
+mod tls;
 mod trust;
+mod validity;
+mod verifier;
 
 use forward::{ForwardProxy, Names};
 use proxy::{Proxies, Route};
@@ -48,7 +51,6 @@ pub struct Client {
     timeouts: Timeouts,
     proxies: Proxies,
     trust: Trust,
-    identity: Option<Identity>,
 }
 
 /// One request. `Host`, `User-Agent`, `Accept-Encoding: gzip`, `Connection: close` and, where the
@@ -137,12 +139,7 @@ impl Client {
     /// A client with the proxies and certificate paths of `environment`, which is the one this
     /// process was started with.
     pub fn new(environment: &Environment, timeouts: Timeouts) -> Self {
-        Self {
-            timeouts,
-            proxies: Proxies::of(environment),
-            trust: Trust::of(environment),
-            identity: None,
-        }
+        Self { timeouts, proxies: Proxies::of(environment), trust: Trust::of(environment) }
     }
 
     /// Takes any server's certificate for any name.
@@ -162,7 +159,7 @@ impl Client {
     /// Shows this certificate to servers that ask for one.
     #[must_use]
     pub fn with_identity(mut self, identity: Identity) -> Self {
-        self.identity = Some(identity);
+        self.trust.identity = Some(identity);
         self
     }
 
@@ -205,7 +202,7 @@ impl Client {
         };
         let failed = |error| {
             let reason = Reason::new(error, &peer);
-            if self.identity.is_some() { reason.after_identity() } else { reason }
+            if self.trust.identity.is_some() { reason.after_identity() } else { reason }
         };
         let (parts, body) = answer.map_err(failed)?.into_parts();
         Ok(Response {
@@ -227,17 +224,16 @@ impl Client {
             .timeout_per_read(Some(self.timeouts.idle))
             .timeout_per_write(Some(self.timeouts.idle))
             .timeout_global(Some(deadline.saturating_duration_since(Instant::now())));
-        if url.scheme() == "https" || route.is_over_tls() {
-            config = config.tls_config(self.trust.tls(self.identity.as_ref()));
-        }
+        let speaks_tls = url.scheme() == "https" || route.is_over_tls();
+        let connector = tls::connector(if speaks_tls { self.trust.tls() } else { None });
         Ok(match route {
-            Route::Direct => Agent::with_parts(config.build(), Names::connector(), Names),
+            Route::Direct => Agent::with_parts(config.build(), connector, Names),
             Route::Tunnel(proxy) => {
-                let config = config.proxy(Some(proxy.clone())).build();
-                Agent::with_parts(config, Names::connector(), Names)
+                config = config.proxy(Some(proxy.clone()));
+                Agent::with_parts(config.build(), connector, Names)
             }
             Route::Forward(proxy) => {
-                let forward = ForwardProxy::new(proxy, url)?;
+                let forward = ForwardProxy::new(proxy, url, connector)?;
                 Agent::with_parts(config.build(), forward, forward::NoNames)
             }
         })

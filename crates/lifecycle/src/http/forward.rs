@@ -9,9 +9,7 @@ use ureq::Error;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport,
-};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::{Reason, base64, wire_uri};
 use crate::url::Url;
@@ -27,12 +25,6 @@ pub(super) struct NameNotFound {
 /// The system's resolver.
 #[derive(Debug)]
 pub(super) struct Names;
-
-impl Names {
-    pub(super) fn connector() -> DefaultConnector {
-        DefaultConnector::new()
-    }
-}
 
 impl Resolver for Names {
     fn resolve(
@@ -62,38 +54,38 @@ impl Resolver for NoNames {
 }
 
 /// Connects to a proxy that is to be asked for whole URLs.
-pub(super) struct ForwardProxy {
+pub(super) struct ForwardProxy<C> {
     proxy: Uri,
-    connector: DefaultConnector,
+    connector: C,
     /// `http://host:port` of the server, put before the path.
     origin: String,
     /// The `Proxy-Authorization` header line, or nothing.
     authorization: String,
 }
 
-impl ForwardProxy {
-    /// For requests to the server of `url` through `proxy`.
-    pub(super) fn new(proxy: &Url, url: &Url) -> Result<Self, Reason> {
+impl<C> ForwardProxy<C> {
+    /// For requests to the server of `url` through `proxy`, which `connector` connects to.
+    pub(super) fn new(proxy: &Url, url: &Url, connector: C) -> Result<Self, Reason> {
         let authorization = proxy.credentials().map(|(user, password)| {
             let pair = base64::encode(&[user, b":", password].concat());
             format!("\r\nProxy-Authorization: Basic {pair}")
         });
         Ok(Self {
             proxy: wire_uri(&proxy.clone().with_path("/"))?,
-            connector: DefaultConnector::new(),
+            connector,
             origin: format!("{}://{}", url.scheme(), url.host()),
             authorization: authorization.unwrap_or_default(),
         })
     }
 }
 
-impl fmt::Debug for ForwardProxy {
+impl<C> fmt::Debug for ForwardProxy<C> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("ForwardProxy").field("proxy", &self.proxy).finish_non_exhaustive()
     }
 }
 
-impl Connector<()> for ForwardProxy {
+impl<C: Connector<()>> Connector<()> for ForwardProxy<C> {
     type Out = WholeUrls;
 
     fn connect(
@@ -115,7 +107,7 @@ impl Connector<()> for ForwardProxy {
         };
         let connection = self.connector.connect(&to_proxy, None)?;
         Ok(connection.map(|connection| WholeUrls {
-            connection,
+            connection: connection.boxed(),
             origin: self.origin.clone(),
             authorization: self.authorization.clone(),
             rewritten: false,
@@ -124,12 +116,17 @@ impl Connector<()> for ForwardProxy {
 }
 
 /// A connection on which the first request line gets the whole URL. Connections are used once.
-#[derive(Debug)]
 pub(super) struct WholeUrls {
     connection: Box<dyn Transport>,
     origin: String,
     authorization: String,
     rewritten: bool,
+}
+
+impl fmt::Debug for WholeUrls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("WholeUrls").field("origin", &self.origin).finish_non_exhaustive()
+    }
 }
 
 impl Transport for WholeUrls {

@@ -2,6 +2,7 @@
 //! lower case, never for this machine itself (contract, section 3.5).
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::net::IpAddr;
 
 use super::Reason;
@@ -9,11 +10,18 @@ use crate::environment::Environment;
 use crate::url::Url;
 
 /// The proxy settings of an environment.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Proxies {
     http: Option<String>,
     https: Option<String>,
     exceptions: Vec<String>,
+}
+
+/// Says no addresses: they may hold passwords.
+impl fmt::Debug for Proxies {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Proxies").finish_non_exhaustive()
+    }
 }
 
 /// How a request gets to its server.

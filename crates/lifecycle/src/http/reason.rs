@@ -150,7 +150,7 @@ impl Reason {
         let peer = peer.to_owned();
         match error {
             Error::Io(error) => from_io(error, peer),
-            Error::Rustls(error) => from_rustls(&error),
+            Error::Tls(words) => Self::Tls(words.to_owned()),
             Error::Timeout(timeout) => Self::Timeout { peer, phase: phase(timeout) },
             Error::ConnectProxyFailed(words) => Self::ProxyRefused { peer, words },
             Error::Decompress(_, error) => Self::Protocol(format!("gzip: {error}")),

@@ -126,6 +126,19 @@ impl Authority {
         ));
     }
 
+    /// Makes a self-signed `name.crt` that is a CA and a server in one, as `openssl req -x509` does.
+    pub(crate) fn self_sign(&self, name: &str, subject_alternatives: &str, days: i32) {
+        self.make_key(name, Key::EcPkcs8);
+        let extensions =
+            format!("subjectAltName={subject_alternatives}\nbasicConstraints=CA:TRUE\n");
+        fs::write(self.path("extensions"), extensions).unwrap();
+        self.openssl(&format!("req -new -key {name}.key -out {name}.csr -subj /CN={name}"));
+        self.openssl(&format!(
+            "x509 -req -in {name}.csr -signkey {name}.key -days {days} -extfile extensions \
+             -out {name}.crt"
+        ));
+    }
+
     /// The environment of a container with the identity `client.crt`, which trusts this authority.
     pub(crate) fn container(&self) -> Environment {
         let roots = self.path("roots");
@@ -165,6 +178,11 @@ impl Authority {
         fs::read(self.path(name)).unwrap()
     }
 
+    /// The certificate `name.crt` without its PEM dress.
+    pub(crate) fn der(&self, name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(&self.text(&format!("{name}.crt"))).unwrap()
+    }
+
     /// A server with `name.crt`; it takes only clients with a certificate of this authority if
     /// `demands_certificate`.
     pub(crate) fn server(&self, name: &str, demands_certificate: bool) -> ServerConfig {
@@ -173,14 +191,13 @@ impl Authority {
         let builder = builder.with_safe_default_protocol_versions().unwrap();
         let builder = if demands_certificate {
             let mut roots = RootCertStore::empty();
-            roots.add(CertificateDer::from_pem_slice(&self.text("ca.crt")).unwrap()).unwrap();
+            roots.add(self.der("ca")).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
             builder.with_client_cert_verifier(verifier.build().unwrap())
         } else {
             builder.with_no_client_auth()
         };
-        let chain = CertificateDer::from_pem_slice(&self.text(&format!("{name}.crt"))).unwrap();
         let key = PrivateKeyDer::from_pem_slice(&self.text(&format!("{name}.key"))).unwrap();
-        builder.with_single_cert(vec![chain], key).unwrap()
+        builder.with_single_cert(vec![self.der(name)], key).unwrap()
     }
 }

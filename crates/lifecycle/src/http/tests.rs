@@ -314,3 +314,30 @@ fn socks5_proxies_look_the_name_up_themselves() {
     let asked = proxying.join().unwrap();
     assert_eq!(asked, *b"\x05\x01\0\x03\x0eserver.invalid\x01\x02");
 }
+
+#[test]
+fn a_self_signed_certificate_among_the_roots_is_believed_for_its_names_and_days() {
+    let authority = Authority::new();
+    authority.self_sign("good", "IP:127.0.0.1", 2);
+    authority.self_sign("other", "DNS:h.example", 2);
+    authority.self_sign("old", "IP:127.0.0.1", -1);
+    let table = [
+        ("good", None),
+        ("other", Some("x509: certificate is valid for h.example, not 127.0.0.1")),
+        ("old", Some("x509: certificate has expired or is not yet valid")),
+    ];
+    for (name, refusal) in table {
+        let file = authority.path(&format!("{name}.crt"));
+        let trusting = environment(&[("SSL_CERT_FILE", file.to_str().unwrap())]);
+        let (port, _) = serve_tls(authority.server(name, false), vec![ok("secret"); 2]);
+        let url = format!("https://127.0.0.1:{port}/");
+        let answer = get(&Client::new(&trusting, PATIENCE), &url);
+        match refusal {
+            None => assert_eq!(answer.unwrap().0, 200),
+            Some(words) => assert!(answer.unwrap_err().to_string().contains(words), "{words}"),
+        }
+        // Others do not believe it.
+        let answer = get(&client(), &url).unwrap_err().to_string();
+        assert!(answer.contains("tls: failed to verify certificate: x509: "), "{answer}");
+    }
+}

@@ -4,12 +4,13 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::sign::CertifiedKey;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
+use super::verifier::Verifier;
 use crate::environment::Environment;
 
 /// Where distributions keep all roots in one file: Debian, Fedora, SUSE, Alpine.
@@ -26,7 +27,7 @@ const DIRECTORIES: [&str; 2] = ["/etc/ssl/certs", "/etc/pki/tls/certs"];
 
 /// Certificates to trust beside the machine's.
 #[derive(Clone, Debug, Default)]
-pub struct RootCertificates(Vec<Certificate<'static>>);
+pub struct RootCertificates(Vec<CertificateDer<'static>>);
 
 /// A PEM file without any certificate.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,18 +40,14 @@ impl RootCertificates {
         let found = CertificateDer::pem_slice_iter(pem).flatten();
         let usable = found.filter(|der| rustls::RootCertStore::empty().add(der.clone()).is_ok());
         let before = self.0.len();
-        self.0.extend(usable.map(|der| owned(&der)));
+        self.0.extend(usable);
         if self.0.len() == before { Err(RootError) } else { Ok(()) }
     }
 }
 
-fn owned(der: &CertificateDer<'_>) -> Certificate<'static> {
-    Certificate::from_der(der).to_owned()
-}
-
 /// A client's certificate chain and key.
 #[derive(Clone, Debug)]
-pub struct Identity(ClientCert);
+pub struct Identity(Arc<SingleCertAndKey>);
 
 /// Why a certificate and key cannot be used, in the words of Go's `crypto/tls`.
 #[derive(Debug, thiserror::Error)]
@@ -64,9 +61,6 @@ pub enum IdentityError {
     /// Not readable as certificate and key.
     #[error("tls: failed to parse certificate or private key")]
     Unreadable(#[source] rustls::Error),
-    /// The key's PEM block is broken.
-    #[error("tls: failed to parse private key")]
-    UnreadableKey,
 }
 
 impl Identity {
@@ -77,15 +71,11 @@ impl Identity {
             return Err(IdentityError::NoPem("certificate"));
         }
         let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| IdentityError::NoPem("key"))?;
-        // ureq would panic on a pair that does not fit, so it is tried here.
-        match CertifiedKey::from_der(chain.clone(), der, &default_provider()) {
-            Ok(_) => {}
-            Err(rustls::Error::InconsistentKeys(_)) => return Err(IdentityError::Mismatch),
-            Err(error) => return Err(IdentityError::Unreadable(error)),
+        match CertifiedKey::from_der(chain, der, &default_provider()) {
+            Ok(pair) => Ok(Self(Arc::new(pair.into()))),
+            Err(rustls::Error::InconsistentKeys(_)) => Err(IdentityError::Mismatch),
+            Err(error) => Err(IdentityError::Unreadable(error)),
         }
-        let key = PrivateKey::from_pem(key).map_err(|_| IdentityError::UnreadableKey)?;
-        let chain: Vec<_> = chain.iter().map(owned).collect();
-        Ok(Self(ClientCert::new_with_certs(&chain, key)))
     }
 }
 
@@ -94,9 +84,10 @@ impl Identity {
 pub(super) struct Trust {
     pub(super) verifies: bool,
     pub(super) extra: RootCertificates,
+    pub(super) identity: Option<Identity>,
     file: Option<OsString>,
     directories: Option<OsString>,
-    roots: OnceLock<RootCerts>,
+    config: OnceLock<Option<Arc<ClientConfig>>>,
 }
 
 impl Trust {
@@ -106,27 +97,38 @@ impl Trust {
         Self {
             verifies: true,
             extra: RootCertificates::default(),
+            identity: None,
             file: set("SSL_CERT_FILE"),
             directories: set("SSL_CERT_DIR"),
-            roots: OnceLock::new(),
+            config: OnceLock::new(),
         }
     }
 
-    pub(super) fn tls(&self, identity: Option<&Identity>) -> TlsConfig {
-        let nothing = || RootCerts::new_with_certs(&[]);
-        let roots =
-            if self.verifies { self.roots.get_or_init(|| self.load()).clone() } else { nothing() };
-        TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(default_provider()))
-            .client_cert(identity.map(|identity| identity.0.clone()))
-            .disable_verification(!self.verifies)
-            .root_certs(roots)
-            .build()
+    /// How to speak TLS; the roots are read at the first call. `None` if ring cannot do it at all.
+    pub(super) fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.config.get_or_init(|| self.make_config().ok().map(Arc::new)).clone()
+    }
+
+    fn make_config(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(default_provider());
+        let verifier = if self.verifies {
+            Verifier::new(self.roots(), &provider)
+        } else {
+            Verifier::careless(&provider)
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        Ok(match &self.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::clone(&identity.0) as _),
+            None => builder.with_no_client_auth(),
+        })
     }
 
     /// Reads the roots. As with Go, each of the two variables replaces only its own half of the
     /// machine's places, and what cannot be read is passed over.
-    fn load(&self) -> RootCerts {
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
         let file = match &self.file {
             Some(file) => Some(PathBuf::from(file)),
             None => BUNDLES.iter().map(PathBuf::from).find(|path| path.is_file()),
@@ -141,7 +143,8 @@ impl Trust {
         }
         certificates.sort_unstable_by(|a, b| a.as_ref().cmp(b.as_ref()));
         certificates.dedup();
-        certificates.iter().map(owned).chain(self.extra.0.iter().cloned()).into()
+        certificates.extend(self.extra.0.iter().cloned());
+        certificates
     }
 }
 
