@@ -19,7 +19,7 @@ use crate::descendants;
 
 /// What must not outlive the builder. Clones share the same list.
 #[derive(Clone, Debug, Default)]
-pub struct Cleanup(Arc<State>);
+pub(crate) struct Cleanup(Arc<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +33,7 @@ impl Cleanup {
     ///
     /// # Errors
     /// When the signals can't be blocked or the watching thread can't be started.
-    pub fn watch_signals() -> io::Result<Self> {
+    pub(crate) fn watch_signals() -> io::Result<Self> {
         let mut signals = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
             signals.add(signal);
@@ -52,18 +52,13 @@ impl Cleanup {
     }
 
     /// Registers `path` for removal.
-    pub fn guard(&self, path: PathBuf) -> Guard {
+    pub(crate) fn guard(&self, path: PathBuf) -> Guard {
         self.paths().push(path.clone());
         Guard { path, cleanup: self.clone() }
     }
 
-    /// True once a signal came: long work should end.
-    pub fn stopping(&self) -> &AtomicBool {
-        &self.0.stopping
-    }
-
     /// Does not return when a signal came: the watching thread ends the process, with its status.
-    pub fn yield_to_signal(&self) {
+    pub(crate) fn yield_to_signal(&self) {
         while self.0.stopping.load(Ordering::SeqCst) {
             thread::park();
         }
@@ -74,7 +69,7 @@ impl Cleanup {
     ///
     /// # Errors
     /// The destination that could not be written, and why.
-    pub fn publish(&self, files: &[(&Guard, &Path)]) -> Result<(), (PathBuf, io::Error)> {
+    pub(crate) fn publish(&self, files: &[(&Guard, &Path)]) -> Result<(), (PathBuf, io::Error)> {
         let paths = self.paths_unless_stopping();
         for (done, (guard, destination)) in files.iter().enumerate() {
             if let Err(error) = fs::rename(&guard.path, destination) {
@@ -132,19 +127,19 @@ impl Cleanup {
 
 /// A path that is removed when this is dropped.
 #[derive(Debug)]
-pub struct Guard {
+pub(crate) struct Guard {
     path: PathBuf,
     cleanup: Cleanup,
 }
 
 impl Guard {
     /// The guarded path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Lets the path stay: it is whole now.
-    pub fn keep(self) {
+    pub(crate) fn keep(self) {
         self.cleanup.paths().retain(|path| *path != self.path);
     }
 }

@@ -21,30 +21,30 @@ use lifecycle::size::Size;
 use lifecycle::url::Url;
 
 use crate::cleanup::Cleanup;
-pub use git::CloneFailure;
-pub use zip::DownloadError;
+use git::CloneFailure;
+use zip::DownloadError;
 
 /// More than this many at a time would only share the same line.
 const SIDE_BY_SIDE: usize = 8;
 
 /// A buildpack to bring.
 #[derive(Clone, Debug)]
-pub struct Download {
+pub(crate) struct Download {
     /// Where it is; a scheme is taken for granted.
-    pub url: Url,
+    pub(crate) url: Url,
     /// The directory it becomes, replaced if it is there.
-    pub destination: PathBuf,
+    pub(crate) destination: PathBuf,
 }
 
 /// What all fetches have in common.
 #[derive(Clone, Copy, Debug)]
-pub struct FetchOptions<'a> {
+pub(crate) struct FetchOptions<'a> {
     /// Take any certificate of an https server; for zips only.
-    pub skip_cert_verify: bool,
+    pub(crate) skip_cert_verify: bool,
     /// Proxies and certificate paths for zips, everything for git; `TMPDIR` for the zips.
-    pub environment: &'a Environment,
+    pub(crate) environment: &'a Environment,
     /// Told of files and directories that must not outlive a failure.
-    pub cleanup: &'a Cleanup,
+    pub(crate) cleanup: &'a Cleanup,
 }
 
 impl<'a> FetchOptions<'a> {
@@ -59,13 +59,13 @@ impl<'a> FetchOptions<'a> {
 
 /// A buildpack that was brought.
 #[derive(Clone, Debug)]
-pub struct Fetched {
+pub(crate) struct Fetched {
     /// Where from.
-    pub url: Url,
+    pub(crate) url: Url,
     /// The size of the zip; with git that of all files, git's own among them.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// How long it took, waiting and unpacking included.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl Fetched {
@@ -116,7 +116,7 @@ pub enum FetchError {
 
 impl FetchError {
     /// What happened in more words, one line each.
-    pub fn explanation(&self) -> Vec<String> {
+    pub(crate) fn explanation(&self) -> Vec<String> {
         match self {
             Self::Clone { failure, .. } => failure.lines(),
             Self::Download { attempts, .. } if *attempts > 1 => {
@@ -127,7 +127,7 @@ impl FetchError {
     }
 
     /// What the system said, where that was the reason: lets a full disk be told from a bad zip.
-    pub fn system_error(&self) -> Option<&io::Error> {
+    pub(crate) fn system_error(&self) -> Option<&io::Error> {
         match self {
             Self::Download { reason, .. } => reason.system_error(),
             Self::Extract { reason, .. } => reason.system_error(),
@@ -169,7 +169,10 @@ fn is_zip(url: &Url) -> bool {
 }
 
 /// Brings all `downloads`, and says so of each zip. Two with the same destination are one.
-pub fn all(downloads: &[Download], options: &FetchOptions<'_>) -> Result<Vec<Fetched>, FetchError> {
+pub(crate) fn all(
+    downloads: &[Download],
+    options: &FetchOptions<'_>,
+) -> Result<Vec<Fetched>, FetchError> {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(usize::MAX));
     let (sender, receiver) = mpsc::channel();
     let jobs: Vec<Job<'_>> = downloads

@@ -34,6 +34,8 @@ const TIMEOUTS: Timeouts = Timeouts {
 
 /// The flags all programs that ask CredHub have.
 #[derive(Clone, Debug, clap::Args)]
+// The struct is flattened into others of the same name.
+#[group(skip)]
 pub struct Flags {
     /// How often to try to reach CredHub; at least once
     #[arg(

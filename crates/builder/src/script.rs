@@ -1,0 +1,259 @@
+//! Runs the buildpacks' scripts: directly, without a shell, with `/dev/null` as stdin and the
+//! staging environment (contract, section 3.9).
+
+use std::ffi::OsStr;
+use std::fmt::Write;
+use std::fs;
+use std::io::{self, Read};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lifecycle::architecture::Architecture;
+use lifecycle::report::{system_words, warn};
+
+use nix::errno::Errno;
+
+use crate::buildpack::Buildpack;
+use crate::staging::Staging;
+
+/// How long the output of a script that has ended may stay open in a process it left behind.
+const LINGERING_OUTPUT: Duration = Duration::from_secs(1);
+
+/// A script that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{outcome}")]
+pub struct ScriptError {
+    outcome: Outcome,
+    path: PathBuf,
+    buildpack: String,
+    elapsed: Duration,
+}
+
+/// How a script failed, in the words of Go's `os/exec`.
+#[derive(Debug, thiserror::Error)]
+enum Outcome {
+    #[error("exit status {0}")]
+    Exited(i32),
+    #[error("signal: {}{}", signal_words(*number), if *core_dumped { " (core dumped)" } else { "" })]
+    Signaled { number: i32, core_dumped: bool },
+    #[error("fork/exec {}: {}", path.display(), system_words(cause))]
+    NotStarted { path: PathBuf, cause: io::Error },
+}
+
+impl ScriptError {
+    /// Which script of which buildpack, what became of it, and after what time.
+    pub(crate) fn explanation(&self) -> Vec<String> {
+        let name = self.path.file_name().unwrap_or_default().display();
+        let mut line = format!("bin/{name} of buildpack {} ", self.buildpack);
+        let seconds = self.elapsed.as_secs_f64();
+        let _infallible = match &self.outcome {
+            Outcome::Exited(status) => {
+                write!(line, "ended with exit status {status} after {seconds:.1} s")
+            }
+            Outcome::Signaled { number, .. } => {
+                let words = signal_words(*number);
+                write!(line, "was ended by signal {number} ({words}) after {seconds:.1} s")
+            }
+            Outcome::NotStarted { cause, .. } => {
+                write!(line, "could not be started: {}", start_advice(&self.path, cause))
+            }
+        };
+        vec![line]
+    }
+}
+
+/// Why a script did not start, and what helps.
+fn start_advice(path: &Path, cause: &io::Error) -> String {
+    match cause.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::EACCES) => {
+            "it is not executable; set its executable bit in the buildpack".to_owned()
+        }
+        Some(Errno::ENOENT) => match interpreter(path) {
+            Some(interpreter) => format!("its interpreter {interpreter} is not in this stack"),
+            None => "the buildpack has no such script".to_owned(),
+        },
+        Some(Errno::ENOEXEC) => match Architecture::of_file(path) {
+            Ok(Some(other)) => {
+                format!("it is a program for {other}, this cell is {}", Architecture::own().name())
+            }
+            _ => "it is neither a program nor a script with a #! line".to_owned(),
+        },
+        _ => system_words(cause),
+    }
+}
+
+/// The program on the `#!` line of the script.
+fn interpreter(path: &Path) -> Option<String> {
+    let text = fs::read(path).ok()?;
+    let line = text.strip_prefix(b"#!")?.split(|&byte| byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line);
+    line.split_whitespace().next().map(ToOwned::to_owned)
+}
+
+/// Go's words for a signal.
+fn signal_words(number: i32) -> String {
+    match number {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        5 => "trace/breakpoint trap",
+        6 => "aborted",
+        7 => "bus error",
+        8 => "floating point exception",
+        9 => "killed",
+        10 => "user defined signal 1",
+        11 => "segmentation fault",
+        12 => "user defined signal 2",
+        13 => "broken pipe",
+        14 => "alarm clock",
+        15 => "terminated",
+        other => return format!("signal {other}"),
+    }
+    .to_owned()
+}
+
+/// Runs a script with its output going where the builder's goes.
+pub(crate) fn run(
+    staging: &Staging<'_>,
+    buildpack: &Buildpack,
+    script: &'static str,
+    arguments: &[&OsStr],
+) -> Result<(), ScriptError> {
+    let run = Run::start(staging, buildpack, script, arguments, Stdio::inherit())?;
+    let ended = run.wait(staging)?;
+    ended.check()
+}
+
+/// Runs a script and gives what it wrote to stdout; stderr goes where the builder's goes.
+pub(crate) fn capture(
+    staging: &Staging<'_>,
+    buildpack: &Buildpack,
+    script: &'static str,
+    arguments: &[&OsStr],
+) -> Result<Vec<u8>, ScriptError> {
+    let mut run = Run::start(staging, buildpack, script, arguments, Stdio::piped())?;
+    let chunks = run.child.stdout.take().map(read_aside);
+    let ended = run.wait(staging)?;
+    let output = chunks.map(|chunks| collect(&chunks, &ended)).unwrap_or_default();
+    ended.check().map(|()| output)
+}
+
+/// Reads on a thread of its own: the script may leave a process behind that keeps its output open.
+fn read_aside(mut stdout: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        while let Ok(count @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..count].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// Everything the script wrote. Waits only a moment for those who hold its stdout after its end.
+fn collect(chunks: &Receiver<Vec<u8>>, ended: &Ended) -> Vec<u8> {
+    let mut output = Vec::new();
+    let deadline = Instant::now() + LINGERING_OUTPUT;
+    loop {
+        match chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(chunk) => output.extend(chunk),
+            Err(RecvTimeoutError::Disconnected) => return output,
+            Err(RecvTimeoutError::Timeout) => {
+                warn(&format!(
+                    "WARNING: bin/{} of buildpack {} left a process that keeps its output open; not waiting for it",
+                    ended.path.file_name().unwrap_or_default().display(),
+                    ended.buildpack
+                ));
+                return output;
+            }
+        }
+    }
+}
+
+/// A running script.
+struct Run {
+    child: Child,
+    path: PathBuf,
+    buildpack: String,
+    script: &'static str,
+    started: Instant,
+}
+
+/// A script that has ended.
+struct Ended {
+    status: ExitStatus,
+    path: PathBuf,
+    buildpack: String,
+    elapsed: Duration,
+}
+
+impl Run {
+    fn start(
+        staging: &Staging<'_>,
+        buildpack: &Buildpack,
+        script: &'static str,
+        arguments: &[&OsStr],
+        stdout: Stdio,
+    ) -> Result<Self, ScriptError> {
+        staging.cleanup.yield_to_signal();
+        let path = buildpack.script(script);
+        let started = Instant::now();
+        let spawned = Command::new(&path)
+            .args(arguments)
+            .env_clear()
+            .envs(staging.environment.iter())
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .spawn();
+        match spawned {
+            Ok(child) => {
+                Ok(Self { child, path, buildpack: buildpack.shown.clone(), script, started })
+            }
+            Err(cause) => Err(ScriptError {
+                outcome: Outcome::NotStarted { path: path.clone(), cause },
+                path,
+                buildpack: buildpack.shown.clone(),
+                elapsed: started.elapsed(),
+            }),
+        }
+    }
+
+    fn wait(mut self, staging: &Staging<'_>) -> Result<Ended, ScriptError> {
+        let status = self.child.wait();
+        // A script that our own signal ended has not failed.
+        staging.cleanup.yield_to_signal();
+        let elapsed = self.started.elapsed();
+        staging.account.scripted(self.script, &self.buildpack, elapsed);
+        match status {
+            Ok(status) => Ok(Ended { status, path: self.path, buildpack: self.buildpack, elapsed }),
+            Err(cause) => Err(ScriptError {
+                outcome: Outcome::NotStarted { path: self.path.clone(), cause },
+                path: self.path,
+                buildpack: self.buildpack,
+                elapsed,
+            }),
+        }
+    }
+}
+
+impl Ended {
+    fn check(self) -> Result<(), ScriptError> {
+        let outcome = match (self.status.code(), self.status.signal()) {
+            (Some(0), _) => return Ok(()),
+            (Some(status), _) => Outcome::Exited(status),
+            (None, number) => Outcome::Signaled {
+                number: number.unwrap_or_default(),
+                core_dumped: self.status.core_dumped(),
+            },
+        };
+        let Self { path, buildpack, elapsed, .. } = self;
+        Err(ScriptError { outcome, path, buildpack, elapsed })
+    }
+}

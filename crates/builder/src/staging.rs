@@ -1,0 +1,37 @@
+//! One staging: what every step of it is given.
+
+use lifecycle::environment::Environment;
+
+use crate::account::Account;
+use crate::buildpack::{Buildpack, Order};
+use crate::cleanup::Cleanup;
+use crate::config::Config;
+use crate::layout::Layout;
+
+/// What every step is given.
+#[derive(Debug)]
+pub(crate) struct Staging<'a> {
+    /// What the builder was asked to do.
+    pub(crate) config: &'a Config,
+    /// What the scripts see as their environment.
+    pub(crate) environment: &'a Environment,
+    /// The buildpacks in order.
+    pub(crate) order: &'a Order,
+    /// Where the scripts put things.
+    pub(crate) layout: &'a Layout,
+    /// What must not outlive the builder.
+    pub(crate) cleanup: &'a Cleanup,
+    /// What the steps cost.
+    pub(crate) account: &'a Account,
+}
+
+/// The buildpack that finalizes: the one that detected the app, or the last of the order.
+#[derive(Debug)]
+pub(crate) struct Selected {
+    /// Its position in the order.
+    pub(crate) position: usize,
+    /// Where it is.
+    pub(crate) buildpack: Buildpack,
+    /// What its detect script said; `None` where detection was skipped.
+    pub(crate) detect_output: Option<String>,
+}
