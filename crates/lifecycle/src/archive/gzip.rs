@@ -28,10 +28,10 @@ pub(super) struct Gzip {
 
 impl Gzip {
     pub(super) fn new() -> Self {
-        let mut sampler = Compressor::new(CompressionLvl::fastest());
+        let of_level = |level| Compressor::new(CompressionLvl::new(level).unwrap_or_default());
+        let mut sampler = of_level(1);
         let sample = vec![0; sampler.deflate_compress_bound(SAMPLE)];
-        let level = CompressionLvl::new(LEVEL).unwrap_or_default();
-        Self { compressor: Compressor::new(level), sampler, sample }
+        Self { compressor: of_level(LEVEL), sampler, sample }
     }
 
     /// Replaces what is in `out` by `data` as one or more gzip members.
@@ -124,4 +124,81 @@ fn looks_random(page: &[u8]) -> bool {
     };
     // A few bytes tell text at once.
     evenly_spread(&page[..512]) && evenly_spread(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn random(count: usize) -> Vec<u8> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_be_bytes()[0]
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
+
+    /// The sizes of the members `data` becomes; each is checked to hold its part.
+    fn members(data: &[u8]) -> Vec<usize> {
+        let mut out = Vec::new();
+        Gzip::new().compress(data, &mut out);
+        let mut rest: &[u8] = &out;
+        let (mut sizes, mut restored) = (Vec::new(), Vec::new());
+        while !rest.is_empty() {
+            assert_eq!(rest[..10], HEADER);
+            let before = rest.len();
+            let mut reader = flate2::bufread::GzDecoder::new(&mut rest);
+            std::io::Read::read_to_end(&mut reader, &mut restored).unwrap();
+            sizes.push(before - rest.len());
+        }
+        assert!(restored == data, "{} bytes differ", data.len());
+        sizes
+    }
+
+    #[test]
+    fn text_is_one_member() {
+        let text = b"It was a dark and stormy night. ".repeat(10_000);
+        let sizes = members(&text);
+        assert!(sizes.len() == 1 && sizes[0] < text.len() / 50, "{sizes:?}");
+    }
+
+    #[test]
+    fn random_bytes_are_stored() {
+        // A member's 18 bytes, and 5 for each of the stored blocks.
+        assert_eq!(members(&random(20 * PAGE)), [20 * PAGE + 18 + 2 * 5]);
+    }
+
+    #[test]
+    fn random_bytes_between_text_are_stored_by_themselves() {
+        let text = b"It was a dark and stormy night. ".repeat(1000);
+        let data = [&text[..], &random(100 * PAGE), &text[..]].concat();
+        let sizes = members(&data);
+        assert_eq!(sizes.len(), 3, "{sizes:?}");
+        // The pages at either end are part text, and go with it.
+        assert_eq!(sizes[1], 99 * PAGE + 18 + 7 * 5);
+    }
+
+    #[test]
+    fn few_random_pages_do_not_interrupt_a_member() {
+        let text = b"It was a dark and stormy night. ".repeat(1024);
+        assert_eq!(members(&[&text[..], &random(3 * PAGE), &text[..]].concat()).len(), 1);
+    }
+
+    #[test]
+    fn random_bytes_that_repeat_are_deflated() {
+        let data = random(PAGE).repeat(100);
+        let sizes = members(&data);
+        assert!(sizes.len() == 1 && sizes[0] < data.len() / 20, "{sizes:?}");
+    }
+
+    #[test]
+    fn whatever_the_length_the_data_is_whole() {
+        for length in [1, PAGE - 1, PAGE, PAGE + 1, 16 * PAGE, 16 * PAGE - 1, 16 * PAGE + 1] {
+            members(&random(length));
+            members(&vec![0; length]);
+        }
+    }
 }

@@ -216,3 +216,6 @@ fn kind(kind: FileType) -> Kind {
 fn contains(name: &[u8], part: &[u8]) -> bool {
     name.windows(part.len()).any(|window| window == part)
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,3 +161,6 @@ fn unreadable(error: walkdir::Error, directory: &Path) -> PackError {
     let path = error.path().unwrap_or(directory).to_owned();
     PackError::reading(path, error.into())
 }
+
+#[cfg(test)]
+mod tests;

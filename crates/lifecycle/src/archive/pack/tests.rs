@@ -1,15 +1,19 @@
 //! Archives read back by the tars our consumers have. Needs GNU tar, busybox, bsdtar and Python, and root for owners and devices.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::{self, Permissions};
+use std::io::ErrorKind::StorageFull;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, chown, lchown, symlink};
 use std::process::Command;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
-use nix::unistd::mkfifo;
+use nix::unistd::{Uid, mkfifo, setfsuid};
 use tempfile::TempDir;
+use walkdir::WalkDir;
 
 use super::*;
 
@@ -123,8 +127,84 @@ fn everything() -> TempDir {
     tree
 }
 
+/// How much of an archive a reader brings back.
+#[derive(Clone, Copy, PartialEq)]
+enum Reader {
+    Exact,
+    /// busybox and Python: times of directories, owners and times and hard links of symlinks are lost.
+    Lossy,
+}
+
+/// All that `reader` restores of the files below `directory`; hard links as groups of names.
+fn restored(directory: &Path, reader: Reader) -> Vec<String> {
+    let mut groups: HashMap<(u64, u64), Vec<String>> = HashMap::new();
+    let mut lines = Vec::new();
+    for entry in WalkDir::new(directory).sort_by_file_name().min_depth(1) {
+        let entry = entry.unwrap();
+        let name = format!("{:?}", entry.path().strip_prefix(directory).unwrap());
+        let file = entry.metadata().unwrap();
+        let target = fs::read_link(entry.path()).ok();
+        let exact = reader == Reader::Exact || target.is_none();
+        let owner = exact.then(|| (file.uid(), file.gid()));
+        let time = (exact && !(reader == Reader::Lossy && file.is_dir())).then(|| file.mtime());
+        let size = if file.is_dir() { 0 } else { file.size() };
+        let (mode, rdev) = (file.mode(), file.rdev());
+        lines.push(format!("{name} {mode:o} {owner:?} {time:?} {size} {rdev} {target:?}"));
+        if exact && !file.is_dir() {
+            groups.entry((file.dev(), file.ino())).or_default().push(name);
+        }
+    }
+    let mut groups: Vec<_> = groups.into_values().filter(|names| names.len() > 1).collect();
+    groups.sort();
+    lines.extend(groups.iter().map(|names| names.join(" = ")));
+    lines
+}
+
+/// Packs everything, unpacks it by `command` in an empty directory, and compares.
+fn survives(command: &[&str], reader: Reader) {
+    let tree = everything();
+    let out = TempDir::new().unwrap();
+    let (archive, unpacked) = (out.path().join("droplet"), out.path().join("unpacked"));
+    pack_to(&archive, &Tree::new(tree.path()), &options(2)).unwrap();
+    fs::create_dir(&unpacked).unwrap();
+    let mut tar = Command::new(command[0]);
+    let tar = tar.args(&command[1..]).arg(&archive).current_dir(&unpacked).output().unwrap();
+    assert!(tar.status.success(), "{}", String::from_utf8_lossy(&tar.stderr));
+    // diff does not compare fifos and devices; `restored` does.
+    let special = ["-r", "--no-dereference", "--exclude=fifo", "--exclude=null", "--exclude=loop"];
+    let mut arguments: Vec<&OsStr> = special.iter().map(OsStr::new).collect();
+    arguments.extend([tree.path().as_os_str(), unpacked.as_os_str()]);
+    assert_eq!(String::from_utf8_lossy(&run("diff", &arguments)), "");
+    let (before, after) = (restored(tree.path(), reader), restored(&unpacked, reader));
+    for (before, after) in before.iter().zip(&after) {
+        assert_eq!(before, after);
+    }
+    assert_eq!(before.len(), after.len());
+}
+
 #[test]
-fn the_tar_is_bit_for_bit_what_gnu_tar_makes() {
+fn gnu_tar_reads_all_back_as_root() {
+    survives(&["tar", "-xpzf"], Reader::Exact);
+}
+
+#[test]
+fn bsdtar_reads_all_back_as_root() {
+    survives(&["bsdtar", "-xpzf"], Reader::Exact);
+}
+
+#[test]
+fn busybox_tar_reads_all_back_as_root() {
+    survives(&["busybox", "tar", "-xpzf"], Reader::Lossy);
+}
+
+#[test]
+fn python_reads_all_back_as_root() {
+    let script = "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(numeric_owner=True)";
+    survives(&["python3", "-c", script], Reader::Lossy);
+}
+
+#[test]
+fn the_tar_is_bit_for_bit_what_gnu_tar_makes_as_root() {
     let tree = everything();
     let out = TempDir::new().unwrap();
     let archive = out.path().join("droplet");
@@ -133,4 +213,123 @@ fn the_tar_is_bit_for_bit_what_gnu_tar_makes() {
     assert_eq!(ours.len() as u64, packed.tar_bytes);
     let different = ours.iter().zip(&theirs).position(|(one, other)| one != other);
     assert_eq!((different, ours.len()), (None, theirs.len()));
+}
+
+#[test]
+fn the_number_of_threads_does_not_show_in_the_bytes() {
+    let tree = everything();
+    let out = TempDir::new().unwrap();
+    let archive = out.path().join("droplet");
+    let [one, others @ ..] = [1, 2, 3, 8].map(|threads| {
+        pack_to(&archive, &Tree::new(tree.path()), &options(threads)).unwrap();
+        fs::read(&archive).unwrap()
+    });
+    assert!(one.len() > 2 * 1024 * 1024, "several blocks: {}", one.len());
+    assert!(others.iter().all(|other| *other == one));
+}
+
+#[test]
+fn checksums_and_sizes_are_those_of_the_file() {
+    let tree = TempDir::new().unwrap();
+    touch(tree.path().join("noise"), &random_bytes(3_000_000));
+    let out = TempDir::new().unwrap();
+    let archive = out.path().join("droplet");
+    let packed = pack_to(&archive, &Tree::new(tree.path()), &options(2)).unwrap();
+    let sum = |program| {
+        let line = run(program, &[archive.as_ref()]);
+        String::from_utf8(line).unwrap().split(' ').next().unwrap().to_owned()
+    };
+    let expected = Packed {
+        bytes: fs::metadata(&archive).unwrap().len(),
+        // Two headers, the padded file, the end; all padded to a record.
+        tar_bytes: 3_010_560,
+        entries: 2,
+        sha256: sum("sha256sum"),
+        sha1: sum("sha1sum"),
+        warnings: Vec::new(),
+    };
+    assert_eq!(packed, expected);
+    let start = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
+    assert_eq!(fs::read(&archive).unwrap()[..10], start);
+}
+
+#[test]
+fn source_date_epoch_clamps_times() {
+    let tree = TempDir::new().unwrap();
+    for (seconds, name) in [(1_000, "older"), (3_000, "newer")] {
+        touch(tree.path().join(name), b"");
+        set_mtime(&tree.path().join(name), seconds);
+    }
+    let out = TempDir::new().unwrap();
+    let archive = out.path().join("droplet");
+    let options = PackOptions { source_date_epoch: Some(2_000), ..options(1) };
+    pack_to(&archive, &Tree::new(tree.path()), &options).unwrap();
+    let list = "import sys, tarfile; print([(f.name, f.mtime) for f in tarfile.open(sys.argv[1])])";
+    let listed = run("python3", &["-c".as_ref(), list.as_ref(), archive.as_ref()]);
+    let expected = "[('.', 2000), ('./newer', 2000), ('./older', 1000)]\n";
+    assert_eq!(String::from_utf8(listed).unwrap(), expected);
+}
+
+#[test]
+fn a_hard_link_into_the_grafted_directory_stays_one() {
+    let (root, app) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    touch(app.path().join("file"), b"contents");
+    fs::hard_link(app.path().join("file"), root.path().join("aaa")).unwrap();
+    let out = TempDir::new().unwrap();
+    let archive = out.path().join("droplet");
+    let tree = Tree::new(root.path()).graft("app", app.path());
+    pack_to(&archive, &tree, &options(1)).unwrap();
+    let listing = run("tar", &["-tvzf".as_ref(), archive.as_ref()]);
+    let listing = String::from_utf8(listing).unwrap();
+    assert!(listing.ends_with(" ./app/file link to ./aaa\n"), "{listing}");
+}
+
+#[test]
+fn an_unreadable_file_is_named() {
+    let tree = TempDir::new().unwrap();
+    fs::set_permissions(tree.path(), Permissions::from_mode(0o755)).unwrap();
+    let secret = tree.path().join("secret");
+    touch(&secret, b"");
+    fs::set_permissions(&secret, Permissions::from_mode(0o200)).unwrap();
+    let out = TempDir::new().unwrap();
+    let path = out.path().join("droplet");
+    let output = File::create(&path).unwrap();
+    // Root may read everything, so this thread and those it starts act as somebody else.
+    let before = setfsuid(Uid::from_raw(2000));
+    let result = pack(&Tree::new(tree.path()), &output, &path, &options(1));
+    setfsuid(before);
+    let expected = format!("cannot read {}: permission denied", secret.display());
+    assert_eq!(result.unwrap_err().to_string(), expected);
+}
+
+#[test]
+fn a_full_disk_is_told_with_the_path_of_the_archive() {
+    let tree = TempDir::new().unwrap();
+    // More than the blocks in flight: nobody waits for a block that does not come.
+    touch(tree.path().join("noise"), &random_bytes(12 << 20));
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let result = pack(&Tree::new(tree.path()), &full, Path::new("/tmp/droplet"), &options(2));
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "cannot write /tmp/droplet: no space left on device");
+    assert!(matches!(error, PackError::Write { error, .. } if error.kind() == StorageFull));
+}
+
+#[test]
+fn the_stop_flag_ends_packing() {
+    let tree = TempDir::new().unwrap();
+    File::create(tree.path().join("endless")).unwrap().set_len(1 << 42).unwrap();
+    let out = TempDir::new().unwrap();
+    let stop = AtomicBool::new(false);
+    let options = PackOptions { stop: &stop, ..options(2) };
+    let result = thread::scope(|scope| {
+        let packing =
+            scope.spawn(|| pack_to(&out.path().join("droplet"), &Tree::new(tree.path()), &options));
+        // Some blocks are written before.
+        while fs::metadata(out.path().join("droplet")).map_or(0, |file| file.len()) == 0 {
+            thread::yield_now();
+        }
+        stop.store(true, Ordering::Relaxed);
+        packing.join().unwrap()
+    });
+    assert!(matches!(result, Err(PackError::Stopped)), "{result:?}");
 }
