@@ -9,6 +9,7 @@
 
 mod account;
 mod buildpack;
+pub mod buildpack_metadata;
 mod cache;
 mod circumstances;
 mod cleanup;
@@ -19,8 +20,12 @@ mod droplet;
 pub mod error;
 mod fetch;
 mod finalize;
+pub mod launch_plan;
+pub mod launch_yml;
 mod layout;
 mod output;
+pub mod procfile;
+pub mod release;
 mod script;
 mod staging;
 mod supply;

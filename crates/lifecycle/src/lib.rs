@@ -12,11 +12,13 @@ pub mod flags;
 pub mod http;
 pub mod json;
 pub mod platform_options;
+pub mod process;
 pub mod report;
 #[cfg(feature = "environment")]
 pub mod services;
 pub mod size;
 pub mod staging_info;
 pub mod staging_report;
+pub mod staging_result;
 pub mod url;
 pub mod yaml;
