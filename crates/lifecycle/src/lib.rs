@@ -6,11 +6,14 @@ pub mod archive;
 #[cfg(feature = "environment")]
 pub mod credhub;
 pub mod environment;
+pub mod exec;
 pub mod file;
 pub mod flags;
 #[cfg(feature = "environment")]
 pub mod http;
 pub mod json;
+pub mod launch;
+pub mod paths;
 pub mod platform_options;
 pub mod process;
 pub mod report;
@@ -21,4 +24,5 @@ pub mod staging_info;
 pub mod staging_report;
 pub mod staging_result;
 pub mod url;
+pub mod vcap_application;
 pub mod yaml;
