@@ -10,7 +10,7 @@ use crate::error::LaunchError;
 /// `launcher <app-directory> <start-command> <metadata> [...]`
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Config {
-    /// argv[0].
+    /// The name it was called by.
     pub(crate) own_name: OsString,
     /// Seen from the working directory if relative.
     pub(crate) app_dir: OsString,
@@ -23,6 +23,8 @@ pub(crate) struct Config {
 /// The flags, accepted in third place only.
 #[derive(Debug, Default, Parser)]
 #[command(name = "launcher")]
+// Its name is that of the struct flattened into it.
+#[group(skip)]
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) credhub: credhub::Flags,

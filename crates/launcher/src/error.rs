@@ -17,7 +17,7 @@ pub enum LaunchError {
         name = own_name.display()
     )]
     TooFewArguments {
-        /// argv[0].
+        /// The name it was called by.
         own_name: OsString,
         /// Number of arguments.
         given: usize,
@@ -28,7 +28,7 @@ pub enum LaunchError {
     /// Neither the caller nor staging said what to start.
     #[error("{}: no start command specified or detected in droplet", own_name.display())]
     NoStartCommand {
-        /// argv[0].
+        /// The name it was called by.
         own_name: OsString,
     },
     /// A bad flag, or help.

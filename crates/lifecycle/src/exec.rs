@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::errno::Errno;
+use nix::sys::signal::SigSet;
 use nix::unistd::{AccessFlags, access};
 
 use crate::environment::Environment;
@@ -48,7 +49,8 @@ pub enum ExecError {
 /// Replaces this process by `program`: same pid, same open descriptors, SIGPIPE at default and no
 /// signal blocked. Returns only if that fails.
 pub fn become_program(program: &Program, environment: &Environment) -> ExecError {
-    // std's exec clears the signal mask and undoes the SIGPIPE setting of Rust's start.
+    // std's exec undoes the SIGPIPE setting of Rust's start, but keeps blocked signals blocked.
+    let _cannot_fail = SigSet::empty().thread_set_mask();
     let error = Command::new(&program.file)
         .arg0(&program.name)
         .args(&program.arguments)

@@ -2,7 +2,7 @@
 //! shell (contract, sections 8.9 and 9). Shared by launcher and shell.
 //!
 //! bash runs our script, and that becomes `bash -c <command>`. Where the script would find nothing to
-//! do, its few steps are done here and one bash is enough ([`shortcut`]). Images without bash or without
+//! do, its few steps are done here and one bash is enough (`shortcut`). Images without bash or without
 //! any shell get what is possible, and a line that says what is not.
 
 use std::env;
@@ -19,7 +19,7 @@ mod shortcut;
 /// What is to be run, where, and how.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// The program's own argv[0]: `$0` of profile scripts.
+    /// The program's own name, its first argument: `$0` of profile scripts.
     pub own_name: OsString,
     /// The working directory of the app.
     pub app_dir: PathBuf,
@@ -53,7 +53,7 @@ pub struct Preparation {
 
 /// Becomes the app. Returns only if that fails.
 pub fn launch(launch: &Launch, environment: &Environment) -> ExecError {
-    let path = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+    let path = environment.get("PATH").unwrap_or_else(|| OsStr::new(DEFAULT_PATH));
     let shell = |name: &str| {
         let usual = Path::new("/bin").join(name);
         if exec::is_executable(&usual) { Some(usual) } else { find(name, path) }
@@ -81,7 +81,7 @@ const NO_SHELL: &str = "WARNING: this image has no shell. The start command is s
 
 /// The shell called `name` in `file`, about to run the script and then the command.
 fn scripted(launch: &Launch, file: PathBuf, name: &str) -> Program {
-    let prefix = launch.prefix().map_or(format!("{name} -c"), str::to_owned);
+    let prefix = launch.prefix().map_or_else(|| format!("{name} -c"), str::to_owned);
     let script = format!("{}exec {prefix} \"$1\"\n", launch.preparation.script);
     let own_name = launch.own_name.clone();
     let app_dir = launch.app_dir.clone().into_os_string();

@@ -1,6 +1,6 @@
 //! What the shell is called with.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -13,7 +13,7 @@ use crate::error::ShellError;
 /// `shell [app-directory [command [flags...]]]`
 #[derive(Debug)]
 pub(crate) struct Config {
-    /// argv[0].
+    /// The name it was called by.
     pub(crate) own_name: OsString,
     /// Absolute, unless the working directory is gone.
     pub(crate) app_dir: PathBuf,
@@ -26,6 +26,8 @@ pub(crate) struct Config {
 /// The flags, accepted behind the command.
 #[derive(Debug, Default, Parser)]
 #[command(name = "shell")]
+// Its name is that of the struct flattened into it.
+#[group(skip)]
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) credhub: credhub::Flags,
@@ -52,7 +54,7 @@ impl Config {
 
 /// `$HOME/app`; `app` without `HOME`.
 fn usual_app_dir(environment: &Environment) -> PathBuf {
-    Path::new(environment.get("HOME").unwrap_or(OsStr::new(""))).join("app")
+    Path::new(environment.get("HOME").unwrap_or_default()).join("app")
 }
 
 /// A plain file passes too.

@@ -59,7 +59,8 @@ fn without_a_working_directory_the_app_directory_stays_relative() {
 
 #[test]
 fn vcap_application_says_where_the_instance_runs() {
-    let mut command = Droplet::new().start("echo \"$VCAP_APPLICATION\"");
+    let droplet = Droplet::new();
+    let mut command = droplet.start("echo \"$VCAP_APPLICATION\"");
     command
         .env("VCAP_APPLICATION", r#"{"z":12345678901234567890,"name":"a<b","port":1}"#)
         .env("PORT", "+08080")
@@ -72,21 +73,24 @@ fn vcap_application_says_where_the_instance_runs() {
 #[test]
 fn vcap_application_that_is_no_object_is_passed_on() {
     for text in ["null", "[1]", "{", ""] {
-        let mut command = Droplet::new().start("echo \"$VCAP_APPLICATION\"");
+        let droplet = Droplet::new();
+        let mut command = droplet.start("echo \"$VCAP_APPLICATION\"");
         assert_eq!(app_output(command.env("VCAP_APPLICATION", text)), format!("{text}\n"));
     }
 }
 
 #[test]
 fn platform_options_are_not_for_the_app() {
-    let mut command = Droplet::new().start("echo \"<${VCAP_PLATFORM_OPTIONS-unset}>\"");
+    let droplet = Droplet::new();
+    let mut command = droplet.start("echo \"<${VCAP_PLATFORM_OPTIONS-unset}>\"");
     assert_eq!(app_output(command.env("VCAP_PLATFORM_OPTIONS", "{}")), "<unset>\n");
 }
 
 #[test]
 fn the_bound_database_is_named() {
     let services = r#"{"a":[{"credentials":{"uri":"http://x"}}],"b":[{"credentials":{"uri":"mysql://u:p@h/d"}}]}"#;
-    let mut command = Droplet::new().start("echo $DATABASE_URL");
+    let droplet = Droplet::new();
+    let mut command = droplet.start("echo $DATABASE_URL");
     assert_eq!(app_output(command.env("VCAP_SERVICES", services)), "mysql2://u:p@h/d\n");
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use predicates::prelude::*;
@@ -14,19 +14,17 @@ use crate::{Droplet, launcher};
 fn image(names: &[&str]) -> Droplet {
     let image = Droplet::new();
     fs::create_dir(image.path("bin")).unwrap();
-    fs::copy(launcher(), image.path("launcher")).unwrap();
-    for library in libraries(&launcher()) {
-        let copy = image.path(library.trim_start_matches('/'));
-        fs::create_dir_all(copy.parent().unwrap()).unwrap();
-        fs::copy(&library, copy).unwrap();
-    }
+    let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from);
     let busybox =
-        ["/bin/busybox", "/usr/bin/busybox"].into_iter().find(|path| Path::new(path).exists());
-    fs::copy(
-        busybox.expect("busybox-static is missing: run scripts/test"),
-        image.path("bin/busybox"),
-    )
-    .unwrap();
+        busybox.into_iter().find(|path| path.exists()).expect("busybox: run scripts/test");
+    for (program, name) in [(launcher(), "launcher"), (busybox, "bin/busybox")] {
+        fs::copy(&program, image.path(name)).unwrap();
+        for library in libraries(&program) {
+            let copy = image.path(library.trim_start_matches('/'));
+            fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            fs::copy(&library, copy).unwrap();
+        }
+    }
     for name in names {
         symlink("busybox", image.path("bin").join(name)).unwrap();
     }
@@ -43,7 +41,7 @@ fn libraries(program: &Path) -> Vec<String> {
 
 /// The launcher in the image with this start command.
 fn start(image: &Droplet, start_command: &str) -> Command {
-    let mut command = image.command("chroot");
+    let mut command = image.command("/usr/sbin/chroot");
     command.arg(image.path("")).args(["/launcher", "app", start_command, ""]);
     command
 }

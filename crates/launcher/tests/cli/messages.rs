@@ -8,7 +8,8 @@ use crate::{Droplet, launcher};
 fn three_arguments_are_needed() {
     let name = launcher().display().to_string();
     for (count, arguments) in [&[][..], &["app"], &["app", "run"]].iter().enumerate() {
-        let mut command = Droplet::new().launcher([]);
+        let droplet = Droplet::new();
+        let mut command = droplet.launcher([]);
         let sentence = format!(
             "{name}: received only {count} arguments\n\
              Usage: {name} <app-directory> <start-command> <metadata>\n"
@@ -62,18 +63,21 @@ fn bad_flags_are_named_and_followed_by_the_usage_list() {
         ),
     ] {
         let usage = predicate::str::starts_with(format!("{sentence}Usage of launcher:\n"));
-        Droplet::new().launcher(["app", "true", flag]).assert().code(2).stdout("").stderr(usage);
+        let droplet = Droplet::new();
+        droplet.launcher(["app", "true", flag]).assert().code(2).stdout("").stderr(usage);
     }
 }
 
 #[test]
 fn help_lists_the_flags_and_is_no_failure() {
-    let usage = predicate::str::starts_with("Usage of launcher:\n  -credhubConnectAttempts int\n")
-        .and(predicate::str::contains("(default 3)\n  -credhubRetryDelay duration\n"))
-        .and(predicate::str::contains("(default 1s)\n"));
     for flag in ["-h", "--help"] {
-        let mut command = Droplet::new().launcher(["app", "true", flag]);
-        command.assert().code(0).stdout("").stderr(usage.clone());
+        let usage =
+            predicate::str::starts_with("Usage of launcher:\n  -credhubConnectAttempts int\n")
+                .and(predicate::str::contains("(default 3)\n  -credhubRetryDelay duration\n"))
+                .and(predicate::str::contains("(default 1s)\n"));
+        let droplet = Droplet::new();
+        let mut command = droplet.launcher(["app", "true", flag]);
+        command.assert().code(0).stdout("").stderr(usage);
     }
 }
 
@@ -97,7 +101,8 @@ fn platform_options_that_are_no_json_end_the_launch() {
         ("{", "unexpected end of JSON input"),
         ("x", "invalid character 'x' looking for beginning of value"),
     ] {
-        let mut command = Droplet::new().start("echo started");
+        let droplet = Droplet::new();
+        let mut command = droplet.start("echo started");
         let sentence = format!("Invalid platform options: {reason}\n");
         let assert = command.env("VCAP_PLATFORM_OPTIONS", options).assert();
         assert.code(3).stdout("").stderr(sentence);
@@ -106,7 +111,8 @@ fn platform_options_that_are_no_json_end_the_launch() {
 
 #[test]
 fn credhub_out_of_reach_ends_the_launch() {
-    let mut command = Droplet::new().launcher(["app", "echo started", "-credhubConnectAttempts=1"]);
+    let droplet = Droplet::new();
+    let mut command = droplet.launcher(["app", "echo started", "-credhubConnectAttempts=1"]);
     command
         .env("VCAP_PLATFORM_OPTIONS", r#"{"credhub-uri":"https://127.0.0.1:1"}"#)
         .env("VCAP_SERVICES", r#"{"a":[{"credentials":{"credhub-ref":"/c"}}]}"#);
@@ -119,9 +125,10 @@ fn credhub_out_of_reach_ends_the_launch() {
 fn a_variable_too_large_for_the_kernel_is_named_with_its_size() {
     // Small enough to come in, too large with what the launcher adds.
     let application = format!("{{\"name\":\"{}\"}}", "x".repeat(131_030));
-    let mut command = Droplet::new().start("echo started");
+    let droplet = Droplet::new();
+    let mut command = droplet.start("echo started");
     let sentence = predicate::str::is_match(
-        "the variable VCAP_APPLICATION is too large for the kernel: 1311[0-9][0-9] bytes, at most 131072 are possible\n$",
+        "the variable VCAP_APPLICATION is too large for the kernel: 131[0-9]{3} bytes, at most 131072 are possible\n$",
     );
     command.env("VCAP_APPLICATION", application).assert().code(4).stderr(sentence.unwrap());
 }

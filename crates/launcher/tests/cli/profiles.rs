@@ -89,7 +89,8 @@ fn what_a_profile_does_to_the_shell_takes_effect() {
 
 #[test]
 fn a_profile_may_change_the_commands_directory() {
-    let mut command = Droplet::new().file("app/.profile", "cd /usr").start("pwd");
+    let droplet = Droplet::new().file("app/.profile", "cd /usr");
+    let mut command = droplet.start("pwd");
     assert_eq!(app_output(&mut command), "/usr\n");
 }
 

@@ -42,7 +42,7 @@ fn program(words: Vec<OsString>, environment: &Environment) -> Program {
     // `exec app` is how one avoids a second process; here there is none.
     let mut words = words.into_iter().skip_while(|word| word == "exec");
     let name = words.next().unwrap_or_default();
-    let path = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+    let path = environment.get("PATH").unwrap_or_else(|| OsStr::new(DEFAULT_PATH));
     let found = name.to_str().filter(|name| !name.contains('/')).and_then(|name| find(name, path));
     Program {
         file: found.unwrap_or_else(|| PathBuf::from(&name)),
@@ -73,7 +73,7 @@ impl Words {
                     word.get_or_insert_default();
                 }
                 (None, b' ' | b'\t' | b'\n') => {
-                    words.list.extend(word.take().map(OsString::from_vec))
+                    words.list.extend(word.take().map(OsString::from_vec));
                 }
                 (None | Some(b'"'), b'\\') => {
                     word.get_or_insert_default().extend(bytes.next());

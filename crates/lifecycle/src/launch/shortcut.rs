@@ -67,7 +67,7 @@ fn left_by_bash(environment: &Environment, app_dir: &Path) -> Option<Environment
 
 /// The level as `exec` leaves it: what it was, as a plain number. bash itself judges all else.
 fn level(before: Option<&OsStr>) -> Option<String> {
-    let text = before.unwrap_or(OsStr::new("0")).to_str()?;
+    let text = before.unwrap_or_else(|| OsStr::new("0")).to_str()?;
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let level: u16 = text.parse().ok().filter(|_| plain)?;
     // The next level is the first that bash finds too high.
