@@ -144,9 +144,12 @@ fn a_closed_stdout_and_stderr_of_the_builder_do_not_fail_staging() {
         assert_eq!(staged.droplet()[0], "./", "{within}");
     }
     // A reader that went away: SIGPIPE or EPIPE must not end staging.
-    let staged = example().script("A", "finalize", "echo quite some output; exit 0");
-    let staged = staged.within("{ \"$@\"; echo $? > status; } | true").run();
-    assert_eq!(staged.read("status"), "0\n", "{staged}");
+    let broken = "import os, subprocess, sys
+read, write = os.pipe()
+os.close(read)
+sys.exit(subprocess.call(sys.argv[1:], stdout=write, stderr=write))";
+    let staged = example().wrapped(["python3", "-c", broken]).run().succeeds();
+    assert_eq!(staged.droplet()[0], "./");
 }
 
 /// An ELF header, 64 bits, little endian, of an executable for `machine`.
@@ -160,13 +163,13 @@ fn elf(machine: u16) -> Vec<u8> {
 
 #[test]
 fn programs_for_another_machine_are_named_before_they_are_run() {
-    let own = std::env::consts::ARCH.replace('_', "-");
-    let (machine, name) = if own == "x86-64" { (183, "aarch64") } else { (62, "x86-64") };
+    let own = std::env::consts::ARCH;
+    let (machine, name) = if own == "x86_64" { (183, "aarch64") } else { (62, "x86-64") };
     let hash = suite::xxhash("A");
     // As a tool beside the scripts: staging goes on, and says so.
     let staged = example().seed(format!("buildpacks/{hash}/bin/tool"), elf(machine)).run();
     let staged = staged.succeeds().explains(&["ships", name, "programs", "A"]);
-    let _both = staged.explains(&["ships", &own]);
+    let _both = staged.explains(&["ships", own]);
     // As the script itself.
     let stage = example().seed(format!("buildpacks/{hash}/bin/finalize"), elf(machine));
     let staged = stage.run().explains(&["ships", name, "programs"]);
