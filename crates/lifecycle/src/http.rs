@@ -14,12 +14,12 @@ use crate::environment::Environment;
 use crate::url::{Url, UrlError};
 
 mod base64;
+mod certificate;
 mod forward;
 mod proxy;
 mod reason;
 mod tls;
 mod trust;
-mod validity;
 mod verifier;
 
 use forward::{ForwardProxy, Names};

@@ -1,6 +1,5 @@
 //! Why a request failed, in clear words; Go's own where people and logs look for them.
 
-use std::error::Error as _;
 use std::io;
 
 use rustls::CertificateError;
@@ -210,10 +209,6 @@ fn verdict(problem: &CertificateError) -> String {
             let names = if names.is_empty() { "no name".to_owned() } else { names.join(", ") };
             format!("certificate is valid for {names}, not {}", expected.to_str())
         }
-        CertificateError::Other(other) => match other.source() {
-            Some(source) => format!("{other}: {source}"),
-            None => other.to_string(),
-        },
         other => other.to_string(),
     }
 }

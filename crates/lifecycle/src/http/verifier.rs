@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-use super::validity;
+use super::certificate::{is_self_issued, validity};
 
 /// Believes certificates by `roots`, or any.
 #[derive(Debug)]
@@ -59,11 +59,16 @@ impl ServerCertVerifier for Verifier {
             }
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        if by_chain.is_ok() || !self.roots.contains(certificate) {
+        if by_chain.is_ok() {
             return by_chain;
         }
+        if !self.roots.contains(certificate) {
+            // `webpki` would first mind that a CA's certificate is used as a server's.
+            let unknown = || CertificateError::UnknownIssuer.into();
+            return by_chain.map_err(|e| if is_self_issued(certificate) { unknown() } else { e });
+        }
         verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
-        match validity::of(certificate) {
+        match validity(certificate) {
             Some(seconds) if seconds.contains(&now.as_secs()) => {
                 Ok(ServerCertVerified::assertion())
             }

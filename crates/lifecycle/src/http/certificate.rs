@@ -1,31 +1,41 @@
-//! From when to when a certificate is valid, read from its DER. `webpki` checks this for whole
-//! chains only.
+//! What `webpki` does not tell of a certificate, read from its DER: from when to when it is valid,
+//! and whether it is its own issuer.
 
 use std::ops::RangeInclusive;
 
+const INTEGER: u8 = 0x02;
 const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 /// The optional version in front of the serial number.
 const VERSION: u8 = 0xa0;
 
-/// First and last second, in Unix time.
-pub(super) fn of(certificate: &[u8]) -> Option<RangeInclusive<u64>> {
-    let (certificate, _) = element(certificate, SEQUENCE)?;
-    let (fields, _) = element(certificate, SEQUENCE)?;
-    let fields = match fields.first()? {
-        &VERSION => element(fields, VERSION)?.1,
-        _ => fields,
-    };
-    // Serial number, signature algorithm, issuer.
-    let mut rest = fields;
-    for _ in 0..3 {
-        rest = element(rest, *rest.first()?)?.1;
-    }
+/// First and last second of validity, in Unix time.
+pub(super) fn validity(certificate: &[u8]) -> Option<RangeInclusive<u64>> {
+    let (_, rest) = issuer(certificate)?;
     let (validity, _) = element(rest, SEQUENCE)?;
     let (from, rest) = time(validity)?;
     let (to, _) = time(rest)?;
     Some(from..=to)
+}
+
+/// Whether subject and issuer are the same.
+pub(super) fn is_self_issued(certificate: &[u8]) -> bool {
+    let subject = |rest| element(element(rest, SEQUENCE)?.1, SEQUENCE);
+    issuer(certificate).and_then(|(issuer, rest)| Some(subject(rest)?.0 == issuer)).unwrap_or(false)
+}
+
+/// The issuer's name, and what follows it: validity, subject and more.
+fn issuer(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (certificate, _) = element(certificate, SEQUENCE)?;
+    let (fields, _) = element(certificate, SEQUENCE)?;
+    let serial_number = match fields.first()? {
+        &VERSION => element(fields, VERSION)?.1,
+        _ => fields,
+    };
+    let (_, algorithm) = element(serial_number, INTEGER)?;
+    let (_, issuer) = element(algorithm, SEQUENCE)?;
+    element(issuer, SEQUENCE)
 }
 
 /// The contents of the element with `tag` at the beginning of `der`, and what follows it.
@@ -82,6 +92,7 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::test_server::{Authority, Key};
 
     #[test]
     fn days_are_counted_as_the_calendar_has_them() {
@@ -109,12 +120,21 @@ mod tests {
     }
 
     #[test]
+    fn only_the_authority_is_its_own_issuer() {
+        let authority = Authority::new();
+        authority.issue("leaf", Key::EcPkcs8, "DNS:h", 2);
+        assert!(is_self_issued(&authority.der("ca")));
+        assert!(!is_self_issued(&authority.der("leaf")));
+        assert!(!is_self_issued(b""));
+    }
+
+    #[test]
     fn cut_certificates_have_no_validity() {
-        let authority = super::super::test_server::Authority::new();
+        let authority = Authority::new();
         let der = authority.der("ca");
-        assert!(of(&der).is_some());
+        assert!(validity(&der).is_some());
         for end in 0..120 {
-            assert_eq!(of(&der[..end]), None, "{end}");
+            assert_eq!(validity(&der[..end]), None, "{end}");
         }
     }
 }
