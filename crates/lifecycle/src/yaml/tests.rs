@@ -69,6 +69,7 @@ fn structures_are_read_as_yaml_v2_does() {
         ("a: |\n  x\n  y\nb: >-\n  x\n  y\n", Some(json!({"a": "x\ny\n", "b": "x y"}))),
         // A block that ends with the file has no line break of its own.
         ("a: |\n  x", Some(json!({"a": "x"}))),
+        ("a: |\n  x\n    ", Some(json!({"a": "x\n  "}))),
         ("a: |\n  x\n  ", Some(json!({"a": "x\n"}))),
         // A tab is no indentation, but may separate.
         ("a:\t1\nb: [x,\tz]\n", Some(json!({"a": 1, "b": ["x", "z"]}))),

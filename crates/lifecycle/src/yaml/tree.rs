@@ -165,14 +165,19 @@ impl Builder<'_> {
     fn scalar_text(&self, mut text: String, style: ScalarStyle, span: &Span) -> String {
         let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
         let is_last = span.end.byte_offset().is_some_and(|end| end >= self.text.len());
-        if is_block && is_last && text.ends_with('\n') && !self.ends_with_blank_line() {
+        if is_block && is_last && text.ends_with('\n') && self.has_unfinished_line(&text) {
             text.pop();
         }
         text
     }
 
-    fn ends_with_blank_line(&self) -> bool {
-        self.text.rsplit(['\n', '\r']).next().is_none_or(|line| line.trim().is_empty())
+    /// Whether the last line of the document, which has no line break, is one of `block`: a blank
+    /// one is only where it is indented deeper than the block.
+    fn has_unfinished_line(&self, block: &str) -> bool {
+        let source_line = self.text.rsplit(['\n', '\r']).next().unwrap_or_default();
+        let block_line = block.lines().next_back().unwrap_or_default();
+        !source_line.trim().is_empty()
+            || !source_line.is_empty() && !block_line.is_empty() && block_line.trim().is_empty()
     }
 }
 
