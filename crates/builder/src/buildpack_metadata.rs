@@ -9,7 +9,7 @@ use lifecycle::staging_result::BuildpackMetadata;
 use lifecycle::yaml::{self, Decoder};
 
 /// The metadata of the buildpack `key`, with what the `config.yml` in `deps` says.
-pub fn read(key: &str, deps: &Path) -> BuildpackMetadata {
+pub(crate) fn read(key: &str, deps: &Path) -> BuildpackMetadata {
     let mut metadata = BuildpackMetadata { key: key.to_owned(), ..BuildpackMetadata::default() };
     if let Ok(Some(text)) = file::read(&deps.join("config.yml")) {
         amend(&mut metadata, &text);
@@ -18,7 +18,7 @@ pub fn read(key: &str, deps: &Path) -> BuildpackMetadata {
 }
 
 /// Decodes the text of a `config.yml` onto `metadata`; it may override even the key.
-pub fn amend(metadata: &mut BuildpackMetadata, text: &[u8]) {
+pub(crate) fn amend(metadata: &mut BuildpackMetadata, text: &[u8]) {
     let Ok(Some(document)) = yaml::parse(text) else { return };
     let mut decoder = Decoder::default();
     for (key, value) in decoder.entries(&document).unwrap_or_default() {

@@ -5,12 +5,17 @@ use std::path::PathBuf;
 
 use lifecycle::archive::error::PackError;
 use lifecycle::flags::FlagError;
+use lifecycle::json::JsonError;
 use lifecycle::report::{Failure, system_words};
 use lifecycle::services::ServicesError;
+use lifecycle::staging_result::StagingResultError;
 use lifecycle::url::UrlError;
 
 use crate::buildpack::LocateError;
 use crate::fetch::FetchError;
+use crate::launch_yml::LaunchYmlError;
+use crate::procfile::ProcfileError;
+use crate::release::ReleaseOutputError;
 use crate::script::ScriptError;
 
 /// Why there is no droplet. The texts are the predecessor's (contract, section 3.2).
@@ -62,6 +67,21 @@ pub enum StagingError {
     /// A script of the last buildpack.
     #[error("Failed to compile droplet")]
     Compile(#[source] CompileError),
+    /// `bin/release`, or what it said.
+    #[error("Failed to build droplet release")]
+    Release(#[source] ReleaseError),
+    /// A buildpack's `launch.yml`.
+    #[error(transparent)]
+    LaunchYml(#[from] LaunchYmlError),
+    /// The app's Procfile.
+    #[error(transparent)]
+    Procfile(#[from] ProcfileError),
+    /// `result.json`.
+    #[error(transparent)]
+    Result(#[from] StagingResultError),
+    /// What was found out can't be said in JSON.
+    #[error(transparent)]
+    Json(#[from] JsonError),
     /// A file or directory of staging's own.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -92,6 +112,17 @@ pub enum CompileError {
     /// The deps directory of a buildpack that only compiles.
     #[error(transparent)]
     Path(#[from] PathError),
+}
+
+/// `bin/release`.
+#[derive(Debug, thiserror::Error)]
+pub enum ReleaseError {
+    /// It failed.
+    #[error(transparent)]
+    Script(ScriptError),
+    /// It printed no release.
+    #[error(transparent)]
+    Output(#[from] ReleaseOutputError),
 }
 
 /// An archive that could not be made.
@@ -155,12 +186,17 @@ impl Failure for StagingError {
             Self::Services(ServicesError::Credhub(_)) => 4,
             Self::NoneDetected => 222,
             Self::Compile(_) => 223,
+            Self::Release(_) => 224,
             Self::NoSupply { .. } | Self::Locate(_) | Self::Supply(_) => 225,
             Self::MissingFlags(_)
             | Self::Signals(_)
             | Self::Layout(_)
             | Self::BuildpackUrl { .. }
             | Self::Fetch(_)
+            | Self::LaunchYml(_)
+            | Self::Procfile(_)
+            | Self::Result(_)
+            | Self::Json(_)
             | Self::Path(_)
             | Self::Droplet(_)
             | Self::CacheDir(_)
@@ -175,7 +211,11 @@ impl Failure for StagingError {
                 CompileError::Supply(script)
                 | CompileError::Finalize(script)
                 | CompileError::Compile(script),
-            ) => script.explanation(),
+            )
+            | Self::Release(ReleaseError::Script(script)) => script.explanation(),
+            Self::Release(ReleaseError::Output(error)) => error.explanation(),
+            Self::LaunchYml(error) => error.explanation(),
+            Self::Procfile(error) => error.explanation(),
             Self::NoSupply { buildpack } => vec![format!(
                 "{buildpack} has no bin/supply: only the last buildpack of the order may do without"
             )],

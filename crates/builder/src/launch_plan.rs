@@ -9,7 +9,7 @@ use crate::launch_yml::{self, LaunchYmlError};
 use crate::procfile::{self, ProcfileError};
 
 /// Printed where no `web` process has a command. Not an error: the platform may know one.
-pub const NO_START_COMMAND: [&str; 2] = [
+pub(crate) const NO_START_COMMAND: [&str; 2] = [
     "No start command specified by buildpack or via Procfile.",
     "App will not start unless a command is provided at runtime.",
 ];
@@ -19,7 +19,7 @@ pub const NO_START_COMMAND: [&str; 2] = [
 /// `deps` are the deps directories of the buildpacks in order, the last being the one that
 /// finalized; `release` gives the process types of its release script and is asked only if its
 /// deps directory has no `launch.yml`.
-pub fn gather<E>(
+pub(crate) fn gather<E>(
     deps: &[PathBuf],
     build_dir: &Path,
     release: impl FnOnce() -> Result<Vec<Process>, E>,

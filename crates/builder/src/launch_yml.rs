@@ -21,7 +21,7 @@ pub enum LaunchYmlError {
 
 impl LaunchYmlError {
     /// What is wrong where, one line each.
-    pub fn explanation(&self) -> Vec<String> {
+    pub(crate) fn explanation(&self) -> Vec<String> {
         match self {
             Self::File(_) => Vec::new(),
             Self::Yaml(error) => {
@@ -33,7 +33,7 @@ impl LaunchYmlError {
 
 /// Reads the `launch.yml` in `deps`; `None` if there is none. An empty one is one all the same: it
 /// keeps the release script from being run.
-pub fn read(deps: &Path) -> Result<Option<Vec<Process>>, LaunchYmlError> {
+pub(crate) fn read(deps: &Path) -> Result<Option<Vec<Process>>, LaunchYmlError> {
     match file::read(&deps.join("launch.yml"))? {
         Some(text) => Ok(Some(parse(&text)?)),
         None => Ok(None),
@@ -41,7 +41,7 @@ pub fn read(deps: &Path) -> Result<Option<Vec<Process>>, LaunchYmlError> {
 }
 
 /// The processes of a `launch.yml`, in its order.
-pub fn parse(text: &[u8]) -> Result<Vec<Process>, YamlError> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Process>, YamlError> {
     let Some(document) = yaml::parse(text)? else { return Ok(Vec::new()) };
     let mut decoder = Decoder::default();
     let mut processes = Vec::new();

@@ -3,13 +3,14 @@
 //!
 //! Layout, in the order in which a staging passes through: `config` (flags), `buildpack` (keys and
 //! where buildpacks live), `layout` (directories), `fetch` (buildpacks by URL), `cache`, then
-//! `detect` or `supply`, `finalize`, `launch` (process types and metadata), `droplet` (packing).
+//! `detect` or `supply`, `finalize`, `outcome` (the launch plan of
+//! `launch_yml`, `release` and `procfile`, and the result), `droplet` (packing).
 //! Beside the way: `script` runs the buildpacks' scripts, `cleanup` answers signals, `account` and
 //! `circumstances` explain.
 
 mod account;
 mod buildpack;
-pub mod buildpack_metadata;
+mod buildpack_metadata;
 mod cache;
 mod circumstances;
 mod cleanup;
@@ -20,12 +21,13 @@ mod droplet;
 pub mod error;
 mod fetch;
 mod finalize;
-pub mod launch_plan;
-pub mod launch_yml;
+mod launch_plan;
+mod launch_yml;
 mod layout;
+mod outcome;
 mod output;
-pub mod procfile;
-pub mod release;
+mod procfile;
+mod release;
 mod script;
 mod staging;
 mod supply;
@@ -85,7 +87,8 @@ fn stage(staging: &Staging<'_>) -> Result<(), StagingError> {
     } else {
         detect::detect(staging)?
     };
-    finalize::finalize(staging, &selected).map_err(StagingError::Compile)?;
+    let finalized = finalize::finalize(staging, &selected).map_err(StagingError::Compile);
+    outcome::record(staging, &selected, finalized)?;
     droplet::deliver(staging)
 }
 

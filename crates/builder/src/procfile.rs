@@ -20,7 +20,7 @@ pub enum ProcfileError {
 
 impl ProcfileError {
     /// What is wrong where, one line each.
-    pub fn explanation(&self) -> Vec<String> {
+    pub(crate) fn explanation(&self) -> Vec<String> {
         match self {
             Self::File(_) => Vec::new(),
             Self::Yaml(error) => {
@@ -31,13 +31,13 @@ impl ProcfileError {
 }
 
 /// Reads the Procfile in `build_dir`; nothing if there is none.
-pub fn read(build_dir: &Path) -> Result<Vec<Process>, ProcfileError> {
+pub(crate) fn read(build_dir: &Path) -> Result<Vec<Process>, ProcfileError> {
     let text = file::read(&build_dir.join("Procfile")).map_err(ProcfileError::File)?;
     parse(&text.unwrap_or_default()).map_err(ProcfileError::Yaml)
 }
 
 /// The processes a Procfile's text names, in its order.
-pub fn parse(text: &[u8]) -> Result<Vec<Process>, YamlError> {
+pub(crate) fn parse(text: &[u8]) -> Result<Vec<Process>, YamlError> {
     let Some(document) = yaml::parse(text)? else { return Ok(Vec::new()) };
     let mut decoder = Decoder::default();
     let entries = decoder.entries(&document).unwrap_or_default();

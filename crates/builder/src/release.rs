@@ -10,13 +10,13 @@ pub struct ReleaseOutputError(#[source] YamlError);
 
 impl ReleaseOutputError {
     /// What is wrong where, one line each.
-    pub fn explanation(&self) -> Vec<String> {
+    pub(crate) fn explanation(&self) -> Vec<String> {
         self.0.explanation().iter().map(|line| format!("bin/release's output, {line}")).collect()
     }
 }
 
 /// The processes in `stdout` of a release script, in its order.
-pub fn process_types(stdout: &[u8]) -> Result<Vec<Process>, ReleaseOutputError> {
+pub(crate) fn process_types(stdout: &[u8]) -> Result<Vec<Process>, ReleaseOutputError> {
     parse(stdout).map_err(ReleaseOutputError)
 }
 
