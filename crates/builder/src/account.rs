@@ -10,7 +10,7 @@ use lifecycle::size::Size;
 use lifecycle::staging_report::{BuildpackShare, Origin, Output, Phase, StagingReport};
 use walkdir::WalkDir;
 
-use crate::staging::Staging;
+use crate::staging::{Selected, Staging};
 
 /// The steps so far.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Account {
         self.phases.borrow_mut().push(Phase {
             name: name.to_owned(),
             buildpack: buildpack.map(ToOwned::to_owned),
-            seconds: seconds(elapsed),
+            seconds: to_milliseconds(elapsed.as_secs_f64()),
             bytes,
         });
     }
@@ -52,7 +52,7 @@ impl Account {
     /// The whole report of a staging that succeeded.
     pub(crate) fn report(
         &self,
-        staging: &Staging<'_>,
+        (staging, selected): (&Staging<'_>, &Selected),
         origin: Origin,
         droplet: Output,
         cache: Output,
@@ -60,26 +60,34 @@ impl Account {
         let phases = self.phases.borrow().clone();
         StagingReport {
             origin,
-            seconds: seconds(self.started.elapsed()),
+            seconds: to_milliseconds(self.started.elapsed().as_secs_f64()),
             droplet,
             cache,
-            buildpacks: shares(staging, &phases),
+            buildpacks: shares(staging, selected, &phases),
             phases,
         }
     }
 }
 
-/// What each buildpack of the order cost. Those that were never asked are left out.
-fn shares(staging: &Staging<'_>, phases: &[Phase]) -> Vec<BuildpackShare> {
+/// What each buildpack cost. Those that were never asked are left out.
+fn shares(staging: &Staging<'_>, selected: &Selected, phases: &[Phase]) -> Vec<BuildpackShare> {
     let skip_detect = staging.config.skip_detect;
     let share = |(position, key): (usize, &crate::buildpack::Key)| {
         let shown = key.shown();
         let own = phases.iter().filter(|phase| phase.buildpack.as_deref() == Some(&shown));
-        let seconds: f64 = own.map(|phase| phase.seconds).sum();
-        let deps_bytes = if skip_detect { size(&staging.layout.deps(position)) } else { 0 };
-        BuildpackShare { key: shown, seconds: (seconds * 1000.0).round() / 1000.0, deps_bytes }
+        let seconds: Vec<f64> = own.map(|phase| phase.seconds).collect();
+        let deps = match position {
+            position if skip_detect => Some(staging.layout.deps(position)),
+            position if position == selected.position => Some(staging.layout.deps(0)),
+            _ => None,
+        };
+        (!seconds.is_empty()).then(|| BuildpackShare {
+            key: shown,
+            seconds: to_milliseconds(seconds.iter().sum()),
+            deps_bytes: deps.map(|deps| size(&deps)).unwrap_or_default(),
+        })
     };
-    staging.order.keys.iter().enumerate().map(share).collect()
+    staging.order.keys.iter().enumerate().filter_map(share).collect()
 }
 
 /// The bytes of all files below `directory`.
@@ -94,8 +102,8 @@ fn size(directory: &Path) -> u64 {
 }
 
 /// Seconds with three digits: finer is noise.
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1000.0).round() / 1000.0
+fn to_milliseconds(seconds: f64) -> f64 {
+    (seconds * 1000.0).round() / 1000.0
 }
 
 /// Prints the report as a short table.

@@ -18,10 +18,10 @@ use crate::account;
 use crate::error::{PackingError, PathError, StagingError};
 use crate::layout::{make_directories, parent};
 use crate::output::OutputFile;
-use crate::staging::Staging;
+use crate::staging::{Selected, Staging};
 
 /// Packs droplet and cache, publishes both or none, and says what staging cost.
-pub(crate) fn deliver(staging: &Staging<'_>) -> Result<(), StagingError> {
+pub(crate) fn deliver(staging: &Staging<'_>, selected: &Selected) -> Result<(), StagingError> {
     let origin = complete(staging)?;
     let (config, cleanup) = (staging.config, staging.cleanup);
     let droplet = OutputFile::create(&config.output_droplet, cleanup).map_err(droplet_error)?;
@@ -34,8 +34,8 @@ pub(crate) fn deliver(staging: &Staging<'_>) -> Result<(), StagingError> {
     staging.account.packed(started.elapsed(), bytes);
     OutputFile::publish(&[&droplet, &cache], cleanup)?;
 
-    let report =
-        staging.account.report(staging, origin, output(packed_droplet), output(packed_cache));
+    let (droplet, cache) = (output(packed_droplet), output(packed_cache));
+    let report = staging.account.report((staging, selected), origin, droplet, cache);
     account::print(&report);
     let directory = parent(&config.output_metadata);
     if let Err(error) = report.write(&directory) {
@@ -47,11 +47,11 @@ pub(crate) fn deliver(staging: &Staging<'_>) -> Result<(), StagingError> {
 
 /// Adds to the contents directory what every droplet has beside the buildpacks' own things.
 fn complete(staging: &Staging<'_>) -> Result<Origin, PathError> {
-    staging.layout.complete()?;
     let stack = staging.environment.get("CF_STACK").unwrap_or_default();
     let origin = Origin::here(stack.to_string_lossy().into_owned());
     let contents = staging.layout.contents();
     origin.write(contents).map_err(PathError::on("write", contents))?;
+    staging.layout.complete()?;
     Ok(origin)
 }
 

@@ -1,11 +1,14 @@
 //! The directories of one staging: the contents directory, which becomes the droplet, and the cache.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use lifecycle::environment::Environment;
+use lifecycle::staging_info::STAGING_INFO;
+use lifecycle::staging_report::STAGING_REPORT;
 
 use crate::buildpack::Order;
 use crate::cleanup::{Cleanup, Guard};
@@ -94,11 +97,25 @@ impl Layout {
         self.cache.join(hash)
     }
 
-    /// Makes the directories that every droplet has and no script is told of.
+    /// Makes the directories that every droplet has and no script is told of, and dates what is
+    /// staging's own.
     pub(crate) fn complete(&self) -> Result<(), PathError> {
-        make_directories(&self.contents().join("tmp"))?;
-        make_directories(&self.contents().join("logs"))
+        let contents = self.contents();
+        make_directories(&contents.join("tmp"))?;
+        make_directories(&contents.join("logs"))?;
+        for own in [STAGING_INFO, STAGING_REPORT, "deps", ""].map(|name| contents.join(name)) {
+            date(&own).map_err(PathError::on("date", own))?;
+        }
+        Ok(())
     }
+}
+
+/// 1 January 1980, the date of reproducible images: what staging makes itself is as old as this
+/// until a buildpack changes it, so that a droplet does not depend on the time of day.
+const DATE: Duration = Duration::from_secs(315_532_801);
+
+fn date(path: &Path) -> io::Result<()> {
+    File::open(path)?.set_modified(SystemTime::UNIX_EPOCH + DATE)
 }
 
 /// A new directory `contents<random>` in `$TMPDIR` or `/tmp`, for this user alone.
@@ -131,7 +148,7 @@ pub(crate) fn make_directories(path: &Path) -> Result<(), PathError> {
         match DirBuilder::new().mode(0o755).create(part) {
             // Another process was quicker.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && part.is_dir() => {}
-            made => made.map_err(PathError::on("mkdir", part))?,
+            made => made.and_then(|()| date(part)).map_err(PathError::on("mkdir", part))?,
         }
     }
     Ok(())

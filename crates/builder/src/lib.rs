@@ -89,7 +89,7 @@ fn stage(staging: &Staging<'_>) -> Result<(), StagingError> {
     };
     let finalized = finalize::finalize(staging, &selected).map_err(StagingError::Compile);
     outcome::record(staging, &selected, finalized)?;
-    droplet::deliver(staging)
+    droplet::deliver(staging, &selected)
 }
 
 /// Brings the buildpacks that are given by URL.

@@ -31,7 +31,7 @@ pub(crate) fn record(
 
 fn describe(staging: &Staging<'_>, selected: &Selected) -> Result<(), StagingError> {
     let plan = plan(staging, selected)?;
-    let start_command = plan.process_types.get("web").cloned().unwrap_or_default();
+    let start_command = plan.web().to_owned();
     if start_command.is_empty() {
         for line in NO_START_COMMAND {
             warn(line);
