@@ -7,7 +7,7 @@ mod verdict;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
@@ -20,7 +20,7 @@ use nix::unistd::Pid;
 use walkdir::WalkDir;
 
 use super::{FetchError, Job};
-use verdict::Verdict;
+use verdict::{ENDED_BY, Verdict};
 
 /// Transports of git that run a command or read a descriptor instead of asking a server.
 const REFUSED_SCHEMES: [&str; 2] = ["ext", "fd"];
@@ -255,7 +255,12 @@ impl<'a> Clone<'a> {
             .stdout(said.try_clone()?)
             .stderr(said.try_clone()?);
         let status = self.wait(&mut command)?;
-        Ok((status.success(), tail(&mut said)?))
+        let mut output = tail(&mut said)?;
+        if let Some(signal) = status.signal() {
+            let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
+            output.extend([ENDED_BY, name, "\n"]);
+        }
+        Ok((status.success(), output))
     }
 
     fn wait(&self, command: &mut Command) -> Result<ExitStatus, Ended> {

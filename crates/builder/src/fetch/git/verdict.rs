@@ -1,6 +1,9 @@
 //! What git's words amount to. They decide what is worth another attempt and are explained to the
 //! user; no exit status depends on them.
 
+/// What is added to git's output when a signal ended it; the signal's name follows.
+pub(super) const ENDED_BY: &str = "git was ended by ";
+
 /// Why git failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -18,6 +21,8 @@ pub(super) enum Verdict {
     NoTransport(String),
     TooSlow,
     DiskFull,
+    /// Ended by a signal: a second git would meet the same.
+    Ended(String),
     Unknown,
 }
 
@@ -84,6 +89,9 @@ impl Verdict {
         if let Some(scheme) = name_after(&BEFORE_SCHEMES, output) {
             return Self::NoTransport(scheme);
         }
+        if let Some(signal) = name_after(&[ENDED_BY], output) {
+            return Self::Ended(signal);
+        }
         let repository = output.contains("repository '") && output.contains("' not found");
         let missing = || if repository { Self::NoSuchRepository } else { Self::Unknown };
         let found = PHRASES.into_iter().find(|(phrase, _)| output.contains(phrase));
@@ -103,6 +111,9 @@ impl Verdict {
             }
             Self::NoTransport(scheme) => {
                 format!("git cannot fetch from `{scheme}:` URLs here: use https, ssh or git")
+            }
+            Self::Ended(signal) if signal == "SIGKILL" => {
+                "git was killed, most often that is for want of memory".to_owned()
             }
             other => other.fixed_words()?.to_owned(),
         })
@@ -132,9 +143,11 @@ impl Verdict {
             Self::UnknownSshHost => "ssh does not know the server's host key",
             Self::TooSlow => "The server took too long",
             Self::DiskFull => "The disk is full",
-            Self::NoSuchRef | Self::NoSuchHost(_) | Self::NoTransport(_) | Self::Unknown => {
-                return None;
-            }
+            Self::NoSuchRef
+            | Self::NoSuchHost(_)
+            | Self::NoTransport(_)
+            | Self::Ended(_)
+            | Self::Unknown => return None,
         })
     }
 }

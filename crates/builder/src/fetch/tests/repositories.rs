@@ -257,3 +257,11 @@ fn nobody_waits_for_what_git_leaves_behind() {
     place.failure("https://h/bp.git");
     assert!(started.elapsed().as_secs() < 10);
 }
+
+#[test]
+fn a_git_that_was_killed_is_not_started_again() {
+    let (_, lines) = place_with_git("kill -KILL $$").failure("https://h/bp.git");
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[1], "  git was ended by SIGKILL");
+    assert_eq!(lines[2], "git was killed, most often that is for want of memory");
+}

@@ -379,3 +379,42 @@ fn zip64_with_more_entries_than_fit_the_old_directory_is_read() {
     assert_eq!(unpacked.entries, 2);
     assert!(dir.path().join("out/last").exists());
 }
+
+#[test]
+fn damaged_bytes_anywhere_neither_panic_nor_leave_anything_half_done() {
+    let content = b"content of a file, content of a file";
+    let whole = zip_bytes(b"", &[file("a/b", content), link("c", "a/b"), stored("d", content)]);
+    for at in 0..whole.len() {
+        for value in [0xFF, whole[at] ^ 1] {
+            let mut damaged = whole.clone();
+            damaged[at] = value;
+            let case = Case::of(&damaged);
+            if case.outcome.is_err() {
+                case.sentence();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_zip_too_large_for_the_disk_is_not_begun_needs_root_to_mount_one() {
+    let dir = TempDir::new().unwrap();
+    let archive = dir.path().join("bp.zip");
+    fs::write(&archive, zip_bytes(b"", &[file("zeros", &vec![0; 1 << 20])])).unwrap();
+    let disk = dir.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let run = |program: &str, arguments: &[&str]| {
+        let done = std::process::Command::new(program).args(arguments).arg(&disk).status();
+        assert!(done.unwrap().success(), "{program} {arguments:?}");
+    };
+    run("mount", &["-t", "tmpfs", "-o", "size=64k", "tmpfs"]);
+    let outcome = unzip(&archive, &disk.join("out"));
+    let left = disk.join("out").exists();
+    run("umount", &[]);
+    let place = disk.join("out");
+    assert_eq!(
+        chain(&outcome.unwrap_err()),
+        format!("zip: it unpacks to 1M, but only 64K are free at {}", place.display())
+    );
+    assert!(!left);
+}
