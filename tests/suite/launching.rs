@@ -36,7 +36,7 @@ fn answers(staged: &Staged, path: &str) -> String {
 #[test]
 fn a_procfile_app_answers_over_http() {
     let staged = staged("procfile").run().succeeds();
-    assert!(answers(&staged, "/").ends_with("\r\n\r\nStarted with no greeting\n"));
+    assert!(answers(&staged, "/").ends_with("\r\n\r\nStarted with a greeting from .profile\n"));
 }
 
 #[test]
