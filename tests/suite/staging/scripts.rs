@@ -105,14 +105,14 @@ fn deps_indices_are_padded_to_equal_width() {
 #[test]
 fn scripts_are_run_directly_where_the_builder_runs_with_dev_null_as_stdin() {
     let look = r#"{ echo "$0"; pwd; readlink /proc/$$/fd/0; } >> $ROOT/seen
-        ls /proc/$$/fd | wc -l >> $ROOT/descriptors
+        ls /proc/$$/fd > $ROOT/now; wc -l < $ROOT/now >> $ROOT/descriptors
         grep -E 'Sig(Blk|Ign)' /proc/$$/status >> $ROOT/signals"#;
     let staged = Stage::empty()
         .script("A", "detect", look)
         .script("A", "supply", look)
         .script("A", "finalize", look)
         .script("A", "release", look)
-        .within("ls /proc/$$/fd | wc -l > $ROOT/inherited; exec \"$@\"")
+        .within("ls /proc/$$/fd > now; wc -l < now > inherited; exec \"$@\"")
         .run()
         .succeeds();
     let seen = staged.read("seen");
