@@ -1,5 +1,11 @@
 //! The launcher from outside: every message, status, and what the app finds.
 //! `LIFECYCLE_BIN_DIR=/some/dir` tests the launcher there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what surprises the harness is a failed test"
+)]
 
 mod environment;
 mod images;
