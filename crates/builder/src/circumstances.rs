@@ -114,28 +114,23 @@ pub(crate) fn look(staging: &Staging<'_>, error: &StagingError, before: Memory) 
 /// Which of the paths that staging writes to lie on a full file system, and what fills it.
 fn full_disks(staging: &Staging<'_>, below: u64) -> Vec<String> {
     let config = staging.config;
-    let paths = [
+    let inputs = [
         staging.layout.contents().to_owned(),
         config.build_dir.clone(),
         config.cache_dir.clone(),
         config.buildpacks_download_dir.clone(),
-        crate::layout::parent(&config.output_droplet),
-        crate::layout::parent(&config.output_cache),
     ];
+    let outputs =
+        [&config.output_droplet, &config.output_cache].map(|it| crate::layout::parent(it));
     let mut lines = Vec::new();
     let mut seen = Vec::new();
-    for path in &paths {
+    for path in inputs.iter().chain(&outputs) {
         let Some(disk) = Disk::of(path).filter(|disk| !seen.contains(&disk.id)) else { continue };
         seen.push(disk.id);
         if disk.free < below {
-            let (used, free) = (Size(disk.used), Size(disk.free));
-            lines.push(format!(
-                "disk full: the file system of {} has {used} used and {free} free; its largest directories are",
-                path.display(),
-            ));
-            let here =
-                paths.iter().filter(|path| Disk::of(path).is_some_and(|it| it.id == disk.id));
-            lines.extend(largest(here.map(PathBuf::as_path)));
+            let (path, used, free) = (path.display(), Size(disk.used), Size(disk.free));
+            lines.push(format!("disk full: the file system of {path} has {used} used and {free} free; the largest directories are"));
+            lines.extend(largest(&disk.share(&inputs)));
         }
     }
     lines
@@ -158,10 +153,17 @@ impl Disk {
         let available = u64::from(status.blocks_available());
         Some(Self { id, used: (all - free) * block, free: available * block })
     }
+
+    /// Those of `inputs` that are on this disk; where none is, all: they are what does not fit.
+    fn share<'a>(&self, inputs: &'a [PathBuf]) -> Vec<&'a Path> {
+        let is_here = |path: &&PathBuf| Self::of(path).is_some_and(|disk| disk.id == self.id);
+        let here: Vec<&Path> = inputs.iter().filter(is_here).map(PathBuf::as_path).collect();
+        if here.is_empty() { inputs.iter().map(PathBuf::as_path).collect() } else { here }
+    }
 }
 
 /// The directories below `roots` with the most bytes directly in them, one line each.
-fn largest<'a>(roots: impl Iterator<Item = &'a Path>) -> Vec<String> {
+fn largest(roots: &[&Path]) -> Vec<String> {
     let mut sizes: BTreeMap<PathBuf, u64> = BTreeMap::new();
     for root in roots {
         let files = WalkDir::new(root).same_file_system(true).into_iter().flatten();
@@ -223,7 +225,7 @@ mod tests {
             fs::create_dir(dir.path().join(name)).unwrap();
             fs::write(dir.path().join(name).join("file"), vec![0; bytes]).unwrap();
         }
-        let lines = largest([dir.path()].into_iter());
+        let lines = largest(&[dir.path()]);
         assert_eq!(lines.len(), 2);
         assert!(lines[0].ends_with("/large") && lines[0].contains("4.9K"), "{lines:?}");
     }

@@ -12,8 +12,10 @@ use std::thread;
 use std::time::Duration;
 
 use lifecycle::report;
-use nix::sys::signal::{SigSet, Signal, raise};
 use nix::unistd::Pid;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::{emulate_default_handler, signal_name};
 
 use crate::descendants;
 
@@ -29,16 +31,12 @@ struct State {
 }
 
 impl Cleanup {
-    /// Begins to watch for signals. To be called before any other thread is started.
+    /// Begins to watch for signals; those that were ignored at the start stay ignored.
     ///
     /// # Errors
-    /// When the signals can't be blocked or the watching thread can't be started.
+    /// When the signals can't be caught or the watching thread can't be started.
     pub(crate) fn watch_signals() -> io::Result<Self> {
-        let mut signals = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
-            signals.add(signal);
-        }
-        signals.thread_block()?;
+        let signals = Signals::new(unignored(&[SIGTERM, SIGINT, SIGHUP]))?;
         // Orphans of buildpack scripts become children of the builder, so that they are found.
         // Where the container forbids it, those that made themselves orphans stay.
         let _refused = nix::sys::prctl::set_child_subreaper(true);
@@ -102,8 +100,8 @@ impl Cleanup {
 
     /// Waits for a signal, ends the buildpacks' processes, removes what is registered, and dies of
     /// the signal, so that the parent sees 128 + its number.
-    fn end_by_signal(&self, signals: SigSet) {
-        let Ok(signal) = signals.wait() else { return };
+    fn end_by_signal(&self, mut signals: Signals) {
+        let Some(signal) = signals.forever().next() else { return };
         let paths = self.paths();
         if self.0.published.load(Ordering::SeqCst) {
             return;
@@ -112,7 +110,7 @@ impl Cleanup {
         drop(paths);
         report::warn(&format!(
             "Staging was stopped by {}: ending the buildpack's processes, no droplet is kept",
-            signal.as_str()
+            signal_name(signal).unwrap_or("a signal")
         ));
         descendants::end(Pid::this(), Duration::from_secs(2));
         // Held to the end: nothing new can be registered or published.
@@ -120,9 +118,16 @@ impl Cleanup {
         for path in paths.iter().rev() {
             remove(path);
         }
-        let _unblocked = signals.thread_unblock();
-        let _dead = raise(signal);
+        let _dead = emulate_default_handler(signal);
     }
+}
+
+/// Those of `signals` that this process was not started with as ignored.
+fn unignored(signals: &[i32]) -> Vec<i32> {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    signals.iter().copied().filter(|signal| ignored >> (signal - 1) & 1 == 0).collect()
 }
 
 /// A path that is removed when this is dropped.

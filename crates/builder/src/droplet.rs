@@ -27,12 +27,13 @@ pub(crate) fn deliver(staging: &Staging<'_>, selected: &Selected) -> Result<(), 
     let droplet = OutputFile::create(&config.output_droplet, cleanup).map_err(droplet_error)?;
     make_directories(&parent(&config.output_cache)).map_err(StagingError::CacheDir)?;
     let cache = OutputFile::create(&config.output_cache, cleanup).map_err(cache_error)?;
+    let (droplet, cache) = staging.outputs.get_or_init(|| (droplet, cache));
 
     let started = Instant::now();
-    let (packed_droplet, packed_cache) = pack_both(staging, &droplet, &cache)?;
+    let (packed_droplet, packed_cache) = pack_both(staging, droplet, cache)?;
     let bytes = packed_droplet.tar_bytes + packed_cache.tar_bytes;
     staging.account.packed(started.elapsed(), bytes);
-    OutputFile::publish(&[&droplet, &cache], cleanup)?;
+    OutputFile::publish(&[droplet, cache], cleanup)?;
 
     let (droplet, cache) = (output(packed_droplet), output(packed_cache));
     let report = staging.account.report((staging, selected), origin, droplet, cache);

@@ -32,6 +32,7 @@ mod script;
 mod staging;
 mod supply;
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 
 use lifecycle::environment::Environment;
@@ -71,6 +72,7 @@ fn prepare_and_stage(config: &Config, cleanup: &Cleanup) -> Result<(), StagingFa
         layout: &layout,
         cleanup,
         account: &account,
+        outputs: OnceCell::new(),
     };
     stage(&staging).map_err(|error| {
         let circumstances = circumstances::look(&staging, &error, memory);

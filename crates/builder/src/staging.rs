@@ -1,5 +1,7 @@
 //! One staging: what every step of it is given.
 
+use std::cell::OnceCell;
+
 use lifecycle::environment::Environment;
 
 use crate::account::Account;
@@ -7,6 +9,7 @@ use crate::buildpack::{Buildpack, Order};
 use crate::cleanup::Cleanup;
 use crate::config::Config;
 use crate::layout::Layout;
+use crate::output::OutputFile;
 
 /// What every step is given.
 #[derive(Debug)]
@@ -23,6 +26,9 @@ pub(crate) struct Staging<'a> {
     pub(crate) cleanup: &'a Cleanup,
     /// What the steps cost.
     pub(crate) account: &'a Account,
+    /// Droplet and cache while they are packed. They stay until staging is over, so that what they
+    /// fill a disk with can be looked at.
+    pub(crate) outputs: OnceCell<(OutputFile, OutputFile)>,
 }
 
 /// The buildpack that finalizes: the one that detected the app, or the last of the order.

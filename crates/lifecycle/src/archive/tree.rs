@@ -1,6 +1,7 @@
 //! What goes into an archive: a directory, and others shown in it without being copied.
 
 use std::fs::{self, FileType, Metadata};
+use std::io;
 use std::iter::Peekable;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -159,7 +160,9 @@ impl LayerWalk {
 
 fn unreadable(error: walkdir::Error, directory: &Path) -> PackError {
     let path = error.path().unwrap_or(directory).to_owned();
-    PackError::reading(path, error.into())
+    // Only a loop of links has no I/O error in it, and links are not followed.
+    let error = error.into_io_error().unwrap_or_else(|| io::Error::other("a loop of links"));
+    PackError::reading(path, error)
 }
 
 #[cfg(test)]
