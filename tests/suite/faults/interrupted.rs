@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the buildpack's processes end too, nothing half-written stays.
 
 use std::fs::File;
+use std::time::Instant;
 
 use nix::sys::signal::Signal;
 use suite::{Running, Stage, Staged, is_alive, wait_for};
@@ -76,6 +77,27 @@ fn a_signal_during_packing_leaves_no_droplet_and_no_half_of_one() {
         without_outputs(&staged, status);
         let _said = staged.explains(&[signal.as_str()]);
     }
+}
+
+#[test]
+fn a_signal_at_any_moment_leaves_all_or_nothing() {
+    // Outputs were once made just after a signal had cleaned up.
+    let mut interrupted = 0;
+    for milliseconds in 0..50 {
+        let running = example().seed("cache/final/cached", "x").start();
+        let start = Instant::now();
+        wait_for("the moment", || (start.elapsed().as_millis() >= milliseconds).then_some(()));
+        running.signal(Signal::SIGTERM);
+        let staged = running.finish();
+        if staged.status == 0 {
+            assert_eq!(staged.droplet()[0], "./");
+            assert_eq!(staged.cache(), ["./", "./final/", "./final/cached"]);
+        } else {
+            without_outputs(&staged, 143);
+            interrupted += 1;
+        }
+    }
+    assert!(interrupted > 0, "no staging was interrupted");
 }
 
 #[test]
