@@ -55,6 +55,28 @@ impl Cleanup {
         Guard { path, cleanup: self.clone() }
     }
 
+    /// Makes something and registers its path for removal in one step: a signal comes before both or
+    /// after both.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub(crate) fn make<T, E>(
+        &self,
+        make: impl FnOnce() -> Result<(PathBuf, T), E>,
+    ) -> Result<(Guard, T), E> {
+        let mut paths = self.paths_unless_stopping();
+        let (path, handle) = make()?;
+        paths.push(path.clone());
+        Ok((Guard { path, cleanup: self.clone() }, handle))
+    }
+
+    /// Does what a signal must not find half done: a process that is not yet a descendant, a file
+    /// that is not yet in its place.
+    pub(crate) fn undisturbed<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _held = self.paths_unless_stopping();
+        act()
+    }
+
     /// Does not return when a signal came: the watching thread ends the process, with its status.
     pub(crate) fn yield_to_signal(&self) {
         while self.0.stopping.load(Ordering::SeqCst) {

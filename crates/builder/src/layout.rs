@@ -47,7 +47,7 @@ impl Layout {
         for key in order.supply() {
             make_directories(&config.cache_dir.join(key.hash()))?;
         }
-        let contents = cleanup.guard(private_directory(environment)?);
+        let (contents, ()) = cleanup.make(|| Ok((private_directory(environment)?, ())))?;
         let layout =
             Self { contents, cache: config.cache_dir.clone(), indices: order.deps_indices() };
         for index in 0..layout.indices.len() {

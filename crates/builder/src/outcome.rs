@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use lifecycle::process::{LaunchPlan, Process};
 use lifecycle::report::warn;
 use lifecycle::staging_info::{STAGING_INFO, StagingInfo};
-use lifecycle::staging_result::{BuildpackMetadata, StagingResult};
+use lifecycle::staging_result::{BuildpackMetadata, StagingResult, StagingResultError};
 
 use crate::error::{PathError, ReleaseError, StagingError};
 use crate::launch_plan::{self, NO_START_COMMAND};
@@ -24,7 +24,7 @@ pub(crate) fn record(
     if outcome.is_err() {
         let result = StagingResult { buildpacks: buildpacks(staging, selected), launch: None };
         // The build's own error is the one to report.
-        let _secondary = result.write(&staging.config.output_metadata);
+        let _secondary = write(staging, &result);
     }
     outcome
 }
@@ -40,10 +40,15 @@ fn describe(staging: &Staging<'_>, selected: &Selected) -> Result<(), StagingErr
     let buildpacks = named(buildpacks(staging, selected), selected);
     write_staging_info(staging, start_command, buildpacks.last())?;
     let result = StagingResult { buildpacks, launch: Some(plan) };
-    for warning in result.write(&staging.config.output_metadata)? {
+    for warning in write(staging, &result)? {
         warn(&warning);
     }
     Ok(())
+}
+
+/// Writes `result.json`; gives the warnings about what had to be left out.
+fn write(staging: &Staging<'_>, result: &StagingResult) -> Result<Vec<String>, StagingResultError> {
+    staging.cleanup.undisturbed(|| result.write(&staging.config.output_metadata))
 }
 
 /// Every `launch.yml`, the release and the Procfile, later over earlier.

@@ -47,8 +47,9 @@ impl OutputFile {
         let mut name = destination.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.partial", std::process::id()));
         let partial = parent(&destination).join(name);
-        let file = File::create(&partial)?;
-        Ok(Self { file, destination, partial: Some(cleanup.guard(partial)) })
+        let (partial, file) =
+            cleanup.make(|| File::create(&partial).map(|file| (partial, file)))?;
+        Ok(Self { file, destination, partial: Some(partial) })
     }
 
     /// Moves all files to their destinations, all or none; then staging has succeeded.

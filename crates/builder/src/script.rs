@@ -202,17 +202,12 @@ impl Run {
         arguments: &[&OsStr],
         stdout: Stdio,
     ) -> Result<Self, ScriptError> {
-        staging.cleanup.yield_to_signal();
         let path = buildpack.script(script);
+        let mut command = Command::new(&path);
+        command.args(arguments).env_clear().envs(staging.environment.iter());
+        command.stdin(Stdio::null()).stdout(stdout);
         let started = Instant::now();
-        let spawned = Command::new(&path)
-            .args(arguments)
-            .env_clear()
-            .envs(staging.environment.iter())
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .spawn();
-        match spawned {
+        match staging.cleanup.undisturbed(|| command.spawn()) {
             Ok(child) => {
                 Ok(Self { child, path, buildpack: buildpack.shown.clone(), script, started })
             }

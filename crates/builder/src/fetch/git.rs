@@ -264,7 +264,7 @@ impl<'a> Clone<'a> {
     }
 
     fn wait(&self, command: &mut Command) -> Result<ExitStatus, Ended> {
-        let mut git = command.spawn()?;
+        let mut git = self.job.options.cleanup.undisturbed(|| command.spawn())?;
         loop {
             if let Some(status) = git.try_wait()? {
                 return Ok(status);

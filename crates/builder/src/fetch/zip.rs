@@ -98,8 +98,8 @@ pub(super) fn fetch(job: &Job<'_>) -> Result<u64, FetchError> {
         DownloadError::GivenUp => FetchError::GivenUp,
         reason => FetchError::Download { url: job.url.masked(), reason, attempts },
     };
-    let (file, path) = temporary(job).map_err(|reason| failed(reason, 1))?;
-    let guard = job.options.cleanup.guard(path);
+    let made = job.options.cleanup.make(|| temporary(job));
+    let (guard, file) = made.map_err(|reason| failed(reason, 1))?;
     let mut part = Part { file, path: guard.path(), length: 0, of: None, validator: None };
     let client = client(&job.options);
     let mut attempts = 1;
@@ -122,7 +122,7 @@ fn client(options: &FetchOptions<'_>) -> Client {
 
 /// A new file in `$TMPDIR`, named after the last element of the URL's path and random digits, which
 /// take the place of a `*` in it.
-fn temporary(job: &Job<'_>) -> Result<(File, PathBuf), DownloadError> {
+fn temporary(job: &Job<'_>) -> Result<(PathBuf, File), DownloadError> {
     let directory = job.options.temporary_directory();
     let name = Path::new(job.url.path()).file_name().unwrap_or_default().to_string_lossy();
     let name: String = name.chars().take(NAME_LENGTH).collect();
@@ -131,7 +131,7 @@ fn temporary(job: &Job<'_>) -> Result<(File, PathBuf), DownloadError> {
     let path = directory.join(format!("{before}{digits}{after}"));
     let mut options = File::options();
     match options.read(true).write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(file) => Ok((file, path)),
+        Ok(file) => Ok((path, file)),
         Err(cause) => Err(DownloadError::File { path: directory.to_owned(), cause }),
     }
 }
