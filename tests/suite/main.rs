@@ -6,6 +6,7 @@
     reason = "helpers of tests are test code too"
 )]
 
+mod credentials;
 mod faults;
 mod launching;
 mod packaging;

@@ -94,7 +94,9 @@ fn root_gets_identical_trees_from_four_readers() {
     let bsd = unpack(&staged, "bsd", "bsdtar --numeric-owner -xpzf $0 -C $1");
     same(&staged, "bsdtar", &bsd, ALL);
     let python = "python3 -c \"import sys, tarfile
-tarfile.open(sys.argv[1]).extractall(sys.argv[2], numeric_owner=True, filter='fully_trusted')\" $0 $1";
+archive = tarfile.open(sys.argv[1])
+archive.extraction_filter = getattr(tarfile, 'fully_trusted_filter', None)
+archive.extractall(sys.argv[2], numeric_owner=True)\" $0 $1";
     same(&staged, "Python", &unpack(&staged, "python", python), PYTHON);
     let busybox = unpack(&staged, "busybox", "busybox tar --numeric-owner -xpzf $0 -C $1");
     same(&staged, "busybox", &busybox, BUSYBOX);

@@ -117,10 +117,12 @@ fn keys_that_are_broken_urls_end_the_run_before_any_script() {
         ("http://[::1/x", "missing ']' in host"),
         ("http://h:abc/x", r#"invalid port ":abc" after host"#),
         ("https://h/a#%zz", r#"invalid URL escape "%zz""#),
+        ("a\u{7f}b", "net/url: invalid control character in URL"),
     ] {
         let stage = Stage::empty().script("A", "supply", "echo ran > $ROOT/ran");
         let staged = stage.order(["A", key]).skip_detect().run();
-        let line = format!("Invalid buildpack url ({key}): parse \"{key}\": {reason}");
+        let quoted = key.replace('\u{7f}', r"\x7f");
+        let line = format!("Invalid buildpack url ({key}): parse \"{quoted}\": {reason}");
         let staged = staged.fails(1, &line);
         assert!(!staged.has("ran"), "a script ran before {key} was refused");
         assert!(!staged.has("out/result.json"));
