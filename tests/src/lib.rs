@@ -8,6 +8,7 @@
     reason = "this library is test code: a broken fixture is a failed test"
 )]
 
+mod container;
 mod running;
 mod staged;
 
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+pub use container::Container;
 pub use running::{Running, is_alive};
 pub use staged::{Server, Staged};
 

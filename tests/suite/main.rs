@@ -6,6 +6,7 @@
     reason = "helpers of tests are test code too"
 )]
 
+mod container;
 mod credentials;
 mod faults;
 mod launching;
