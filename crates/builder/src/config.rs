@@ -1,10 +1,10 @@
 //! What the builder was asked to do: its flags, checked.
 
 use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use lifecycle::{credhub, flags};
+use lifecycle::{credhub, flags, paths};
 
 use crate::error::StagingError;
 
@@ -91,6 +91,7 @@ impl Config {
     ) -> Result<Self, StagingError> {
         let flags: Flags = flags::parse(arguments.skip(1))?;
         flags.refuse_empty()?;
+        let clean = |path: &OsString| paths::clean(Path::new(path));
         Ok(Self {
             build_dir: clean(&flags.build_dir),
             output_droplet: clean(&flags.output_droplet),
@@ -128,46 +129,6 @@ impl Flags {
             Ok(())
         } else {
             Err(StagingError::MissingFlags(missing.join(", ")))
-        }
-    }
-}
-
-/// The path without `//`, `.`, `..` and a trailing `/`, as Go's `filepath.Clean` does it: by its
-/// text alone, without following links.
-fn clean(path: &OsString) -> PathBuf {
-    let mut clean = PathBuf::new();
-    for component in Path::new(path).components() {
-        match component {
-            Component::ParentDir => match clean.components().next_back() {
-                Some(Component::Normal(_)) => {
-                    clean.pop();
-                }
-                Some(Component::RootDir) => {}
-                _ => clean.push(".."),
-            },
-            Component::CurDir => {}
-            other => clean.push(other),
-        }
-    }
-    if clean.as_os_str().is_empty() { PathBuf::from(".") } else { clean }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_cleaned_by_their_text() {
-        for (given, cleaned) in [
-            ("/tmp//app/", "/tmp/app"),
-            ("/tmp/./a/../app", "/tmp/app"),
-            ("/..", "/"),
-            ("a/..", "."),
-            ("../a/../..", "../.."),
-            ("./bp", "bp"),
-            (".", "."),
-        ] {
-            assert_eq!(clean(&OsString::from(given)), Path::new(cleaned), "{given}");
         }
     }
 }
