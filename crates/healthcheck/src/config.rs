@@ -9,8 +9,8 @@ use lifecycle::flags::{self, FlagError};
 
 use crate::schedule::Schedule;
 
-/// The flags as they stand on the command line. The first three intervals and the last select the
-/// mode; one that is zero or negative counts as not given.
+/// The flags as they stand on the command line. The four intervals that give a mode its name select
+/// it; one that is zero or negative counts as not given.
 #[derive(Debug, Parser)]
 #[command(name = "healthcheck")]
 struct Flags {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::connection::{Connection, Deadline};
 use crate::error::{DialError, HealthError, HttpError, Progress};
 use listeners::{Listener, Owner, Owners};
 
@@ -23,7 +24,8 @@ const NAMED_LISTENERS: usize = 3;
 /// `answered` holds how long the last checks took that the app answered.
 pub fn parenthesis(error: &HealthError, answered: &[Duration]) -> String {
     let until = Instant::now() + TIME_LIMIT;
-    let machine = Machine { proc: Path::new("/proc"), sys: Path::new("/sys/fs/cgroup"), until };
+    let (proc, sys) = (Path::new("/proc"), Path::new("/sys/fs/cgroup"));
+    let machine = Machine { proc, sys, is_open, until };
     enclosed(machine.facts(error, answered))
 }
 
@@ -45,7 +47,14 @@ fn enclosed(facts: Vec<String>) -> String {
 struct Machine<'a> {
     proc: &'a Path,
     sys: &'a Path,
+    /// Whether a connection there succeeds by now.
+    is_open: fn(SocketAddr) -> bool,
     until: Instant,
+}
+
+/// Asks the kernel of this very machine, which answers at once or, with a full queue, not at all.
+fn is_open(to: SocketAddr) -> bool {
+    Connection::open(to, Deadline::after(Some(TIME_LIMIT / 4))).is_ok()
 }
 
 impl Machine<'_> {
@@ -75,7 +84,10 @@ impl Machine<'_> {
     /// Nothing listens at `to`: who listens where instead?
     fn refused(&self, to: SocketAddr) -> Vec<String> {
         let Some(all) = listeners::all(self.proc) else { return Vec::new() };
-        if let Some(listener) = all.iter().find(|listener| listener.serves(to)) {
+        if let Some(listener) = all
+            .iter()
+            .find(|listener| listener.serves(to) || listener.may_serve(to) && (self.is_open)(to))
+        {
             let who = self.owners([listener]).name(listener);
             return vec![format!("{who} began to listen on port {} after this check", to.port())];
         }
@@ -124,7 +136,7 @@ impl Machine<'_> {
     /// No answer in time: where does it hang?
     fn too_slow(&self, to: SocketAddr, progress: Progress, answered: &[Duration]) -> Vec<String> {
         let all = listeners::all(self.proc).unwrap_or_default();
-        let serving: Vec<&Listener> = all.iter().filter(|other| other.serves(to)).collect();
+        let serving: Vec<&Listener> = all.iter().filter(|other| other.may_serve(to)).collect();
         let mut facts = Vec::new();
         if let Some(first) = serving.first() {
             let who = self.owners([*first]).name(first);
@@ -179,7 +191,7 @@ fn history(answered: &[Duration]) -> Option<String> {
     let (median, maximum) = (sorted[sorted.len() / 2], sorted[sorted.len() - 1]);
     let count = sorted.len();
     Some(format!(
-        "of {count} answers before the last took {last} ms, the median {median} ms, the slowest {maximum} ms"
+        "before, the last of {count} answers took {last} ms, their median {median} ms, the slowest {maximum} ms"
     ))
 }
 

@@ -156,8 +156,26 @@ fn request(url: &Url, referer: Option<&Url>) -> Vec<u8> {
         request.extend_from_slice(&referer.target);
         request.extend_from_slice(b"\r\n");
     }
+    if let Some(credentials) = &url.credentials {
+        request.extend_from_slice(b"Authorization: Basic ");
+        request.extend(base64(credentials));
+        request.extend_from_slice(b"\r\n");
+    }
     request.extend_from_slice(b"\r\n");
     request
+}
+
+fn base64(bytes: &[u8]) -> Vec<u8> {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = Vec::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let byte = |at: usize| three.get(at).copied().map_or(0, usize::from);
+        let number = byte(0) << 16 | byte(1) << 8 | byte(2);
+        let digits = [18, 12, 6, 0].map(|shift| DIGITS[number >> shift & 63]);
+        out.extend_from_slice(&digits[..=three.len()]);
+        out.extend_from_slice(&b"=="[..3 - three.len()]);
+    }
+    out
 }
 
 fn no_answer(error: &io::Error, to: SocketAddr, progress: Progress) -> NoAnswer {
@@ -186,6 +204,24 @@ mod tests {
         let request = String::from_utf8(request(&second, Some(&first))).unwrap();
         assert!(request.starts_with("GET /c HTTP/1.1\r\n"), "{request}");
         assert!(request.ends_with("\r\nReferer: http://10.0.0.5:080/a?b\r\n\r\n"), "{request}");
+    }
+
+    #[test]
+    fn credentials_are_sent_in_base_64() {
+        for (credentials, expected) in [
+            ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("user:", "dXNlcjo="),
+            ("a:b", "YTpi"),
+            ("\u{ff}:?", "w786Pw=="),
+        ] {
+            let mut url = Url::new(Ipv4Addr::LOCALHOST.into(), "80", b"/").unwrap();
+            url.credentials = Some(credentials.as_bytes().to_vec());
+            let request = String::from_utf8(request(&url, None)).unwrap();
+            assert!(
+                request.ends_with(&format!("\r\nAuthorization: Basic {expected}\r\n\r\n")),
+                "{request}"
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct Url {
     pub authority: String,
     /// Path and query as the request line says them: begins with `/`, holds no control bytes.
     pub target: Vec<u8>,
+    /// `name:password` of a redirect that carries them, decoded.
+    pub credentials: Option<Vec<u8>>,
 }
 
 /// Why a redirect is not followed; the text says where it leads.
@@ -42,13 +44,18 @@ impl Url {
         }
         let host = host(address);
         let authority = if port.is_empty() { host } else { format!("{host}:{port}") };
-        Some(Self { address, port: port_number(port), authority, target: target(uri)? })
+        Some(Self {
+            address,
+            port: port_number(port),
+            authority,
+            target: target(uri)?,
+            credentials: None,
+        })
     }
 
     /// Where a redirect from here to `location` leads.
     pub fn join(&self, location: &[u8]) -> Result<Self, RedirectError> {
-        // Queries may hold secrets; the text goes to the app's log.
-        let shown = || String::from_utf8_lossy(split_at_byte(location, b'?').0).into_owned();
+        let shown = || shown(location);
         let reference = match scheme(location) {
             None => location,
             Some((scheme, rest)) if scheme.eq_ignore_ascii_case(b"http") => rest,
@@ -72,7 +79,10 @@ impl Url {
     fn elsewhere(&self, rest: &[u8], shown: impl Fn() -> String) -> Result<Self, RedirectError> {
         let end = rest.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(rest.len());
         let (authority, uri) = rest.split_at(end);
-        let authority = str::from_utf8(authority).map_err(|_| RedirectError::Host(shown()))?;
+        let at = authority.iter().rposition(|&byte| byte == b'@');
+        let (user, place) =
+            at.map_or((None, authority), |at| (Some(&authority[..at]), &authority[at + 1..]));
+        let authority = str::from_utf8(place).map_err(|_| RedirectError::Host(shown()))?;
         let bracket = authority.rfind(']').unwrap_or(0);
         let (name, port) = match authority[bracket..].rfind(':') {
             Some(colon) => (&authority[..bracket + colon], &authority[bracket + colon + 1..]),
@@ -85,6 +95,10 @@ impl Url {
         let mut url =
             Self::new(self.address, port, uri).ok_or_else(|| RedirectError::Unusable(shown()))?;
         url.target = without_dots(&url.target);
+        if let Some(user) = user {
+            let credentials = credentials(user).ok_or_else(|| RedirectError::Unusable(shown()))?;
+            url.credentials = Some(credentials);
+        }
         Ok(url)
     }
 
@@ -103,6 +117,22 @@ impl Url {
         };
         target(&combined).map(|target| without_dots(&target))
     }
+}
+
+/// A location for the app's log: without query and user, which may hold secrets.
+fn shown(location: &[u8]) -> String {
+    let text = String::from_utf8_lossy(split_at_byte(location, b'?').0).into_owned();
+    let Some((before, rest)) = text.split_once("//") else { return text };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let place = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{before}//{place}{path}")
+}
+
+/// `name:password` of the part before a URL's `@`.
+fn credentials(user: &[u8]) -> Option<Vec<u8>> {
+    let (name, password) = split_at_byte(user, b':');
+    let password = decoded(password.strip_prefix(b":").unwrap_or_default())?;
+    Some([&decoded(name)?, b":".as_slice(), &password].concat())
 }
 
 /// An address as URLs and endpoints show it.
@@ -312,16 +342,32 @@ mod tests {
             ("https://10.0.0.5/", "https://10.0.0.5/: https is not followed"),
             ("http://example.com/", "http://example.com/: another host is not followed"),
             ("//10.0.0.6/", "//10.0.0.6/: another host is not followed"),
-            (
-                "http://user:word@10.0.0.5/",
-                "http://user:word@10.0.0.5/: another host is not followed",
-            ),
+            ("http://user:word@10.0.0.6/a?b", "http://10.0.0.6/a: another host is not followed"),
+            ("http://%zz@10.0.0.5/", "http://10.0.0.5/: not a URL"),
             ("ftp://10.0.0.5/", "ftp://10.0.0.5/: not an http URL"),
             ("http:/x", "http:/x: not a URL"),
             ("/%zz", "/%zz: not a URL"),
             ("http://10.0.0.5:http/", "http://10.0.0.5:http/: not a URL"),
         ] {
             assert_eq!(base.join(location.as_bytes()).unwrap_err().to_string(), reason);
+        }
+    }
+
+    #[test]
+    fn a_redirect_may_carry_credentials_which_relative_ones_keep() {
+        let base = Url::new(HERE, "8080", b"/").unwrap();
+        for (location, expected) in [
+            ("http://user:word@10.0.0.5/", &b"user:word"[..]),
+            ("//user@10.0.0.5/", b"user:"),
+            ("//%41:a%3Ab@10.0.0.5/", b"A:a:b"),
+        ] {
+            let url = base.join(location.as_bytes()).unwrap();
+            assert_eq!(
+                (url.credentials.as_deref(), url.authority.as_str()),
+                (Some(expected), "10.0.0.5")
+            );
+            assert_eq!(url.join(b"/x").unwrap().credentials.as_deref(), Some(expected));
+            assert_eq!(url.join(b"//10.0.0.5/x").unwrap().credentials, None);
         }
     }
 

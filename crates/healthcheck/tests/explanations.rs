@@ -124,6 +124,19 @@ fn root_nobody_listens_at_all() {
 }
 
 #[test]
+fn root_listening_on_both_families_just_now() {
+    in_network(&NETWORK, || {
+        // Refused at first, open before the startup limit: [::] does not mean "IPv6 only".
+        let started = std::time::Instant::now();
+        let child = run::start(&["-port=8080", "-startup-interval=1h", "-startup-timeout=500ms"]);
+        std::thread::sleep(Duration::from_millis(250));
+        let _listener = TcpListener::bind("[::]:8080").unwrap();
+        let run = run::finish(child, started);
+        assert!(run.line.ends_with(" began to listen on port 8080 after this check)"), "{run:?}");
+    });
+}
+
+#[test]
 fn root_listening_but_not_accepting() {
     in_container(&NETWORK, || {
         let app = App::listening("0.0.0.0", 8080, 8080);
@@ -154,7 +167,7 @@ fn root_slow_answers_are_compared_with_those_before() {
             send(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
         let text = explanation(&["-port=8080", "-uri=/", "-timeout=2s", "-liveness-interval=1ms"]);
-        let (accepted, history) = text.split_once("; of 5 answers before the last took ").unwrap();
+        let (accepted, history) = text.split_once("; before, the last of 5 answers took ").unwrap();
         assert!(accepted.ends_with("accepted the connection, but sent nothing"), "{text}");
         let numbers: Vec<u32> = history
             .split(|c: char| !c.is_ascii_digit())

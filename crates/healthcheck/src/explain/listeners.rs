@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Instant;
 
@@ -19,11 +19,17 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Whether a connection to `to` reaches it. `[::]` serves IPv4 too, as far as can be seen here.
+    /// Whether a connection to `to` reaches it for sure.
     pub(super) fn serves(&self, to: SocketAddr) -> bool {
-        let is_any = self.address == IpAddr::V4(Ipv4Addr::UNSPECIFIED) && to.is_ipv4()
-            || self.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && to.is_ipv6();
+        let is_any = self.address.is_unspecified() && self.address.is_ipv4() == to.is_ipv4();
         self.port == to.port() && (is_any || self.address == to.ip())
+    }
+
+    /// Whether a connection to `to` may reach it: `[::]` serves IPv4 too, unless the app forbade it,
+    /// which cannot be seen here.
+    pub(super) fn may_serve(&self, to: SocketAddr) -> bool {
+        let is_any_six = self.address == IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        self.serves(to) || self.port == to.port() && is_any_six
     }
 
     /// `IP:PORT`.
@@ -211,10 +217,13 @@ mod tests {
             ("10.0.0.5", "10.0.0.5:81", false),
             ("0.0.0.0", "[fd00::2]:80", false),
             ("::", "[fd00::2]:80", true),
+            ("::", "10.0.0.5:80", false),
         ] {
             let listener =
                 Listener { address: address.parse().unwrap(), port: 80, queued: 0, inode: 1 };
-            assert_eq!(listener.serves(to.parse().unwrap()), serves, "{address} {to}");
+            let to = to.parse().unwrap();
+            assert_eq!(listener.serves(to), serves, "{address} {to}");
+            assert_eq!(listener.may_serve(to), serves || address == "::", "{address} {to}");
         }
     }
 

@@ -51,7 +51,7 @@ fn explained(error: &HealthError, rows: &[Row<'_>], answered: &[Duration]) -> St
     fs::write(proc.join("self/net/tcp"), four).unwrap();
     fs::write(proc.join("self/net/tcp6"), six).unwrap();
     let until = Instant::now() + Duration::from_secs(10);
-    let machine = Machine { proc, sys: &proc.join("sys"), until };
+    let machine = Machine { proc, sys: &proc.join("sys"), is_open: |_| false, until };
     enclosed(machine.facts(error, answered))
 }
 
@@ -112,7 +112,10 @@ fn a_timeout_tells_where_it_hangs() {
         ),
         (Progress::Answering, 0, " (node, pid 17, began to answer, but too slowly)"),
     ] {
-        assert_eq!(explained(&http_timeout(progress), &[(EVERYWHERE, queued, 7)], &[]), expected);
+        for listener in [EVERYWHERE, SIX] {
+            let rows = [(listener, queued, 7), (LOOPBACK, 9, 8)];
+            assert_eq!(explained(&http_timeout(progress), &rows, &[]), expected, "{listener}");
+        }
     }
 }
 
@@ -121,7 +124,7 @@ fn a_timeout_tells_how_long_answers_took_before() {
     let answered: Vec<Duration> = [30, 10, 500, 20].map(Duration::from_millis).to_vec();
     assert_eq!(
         explained(&http_timeout(Progress::Waiting), &[], &answered),
-        " (of 4 answers before the last took 20 ms, the median 30 ms, the slowest 500 ms)"
+        " (before, the last of 4 answers took 20 ms, their median 30 ms, the slowest 500 ms)"
     );
 }
 
@@ -149,7 +152,8 @@ fn other_http_failures_say_what_they_are() {
 #[test]
 fn what_cannot_be_read_is_not_said() {
     let nowhere = Path::new("/nonexistent");
-    let machine = Machine { proc: nowhere, sys: nowhere, until: Instant::now() };
+    let machine =
+        Machine { proc: nowhere, sys: nowhere, is_open: |_| false, until: Instant::now() };
     for error in
         [tcp_refused("10.0.0.5:8080"), http_timeout(Progress::Waiting), HealthError::NoAddress]
     {

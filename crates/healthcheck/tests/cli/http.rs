@@ -217,6 +217,18 @@ fn a_refused_connection_and_a_port_too_large_are_status_5() {
 }
 
 #[test]
+fn without_timeout_an_answer_may_take_its_time() {
+    let port = serve(|mut stream| {
+        request(&mut stream);
+        std::thread::sleep(Duration::from_millis(1200));
+        send(&mut stream, OK.as_bytes());
+    });
+    for timeout in ["-timeout=0", "-timeout=-1s"] {
+        run(&[format!("-port={port}"), "-uri=/".to_owned(), timeout.to_owned()]).passes();
+    }
+}
+
+#[test]
 fn chunked_answers_on_a_connection_that_stays_open_end_at_their_end() {
     let chunks = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n0\r\n\r\n";
     for answer in [OK, chunks, "HTTP/1.1 204 x\r\n\r\n"] {
@@ -301,6 +313,16 @@ fn redirects_to_another_port_of_the_app_are_followed() {
     let start =
         format!("failed to make HTTP request to '/y' on port {port}: received status code 404 in ");
     assert!(get(port, "/y").line.starts_with(&start));
+}
+
+#[test]
+fn a_redirect_with_credentials_has_them_sent() {
+    let (other, requests) = recording(OK);
+    let location = format!("http://user:word@{}:{other}/x", own_address());
+    let port = answering(format!("HTTP/1.1 302 x\r\nLocation: {location}\r\n\r\n"));
+    get(port, "/").passes();
+    let request = requests.recv_timeout(Duration::from_secs(5)).unwrap();
+    assert!(request.contains("\r\nAuthorization: Basic dXNlcjp3b3Jk\r\n"), "{request}");
 }
 
 #[test]

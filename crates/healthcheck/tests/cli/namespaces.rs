@@ -3,6 +3,7 @@
 
 use std::net::{SocketAddrV6, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
@@ -99,15 +100,19 @@ fn root_no_address_is_status_3() {
 
 #[test]
 fn root_without_ipv4_an_ipv6_server_is_checked() {
-    let commands = [CABLE, "link set p0 up", "link set d0 up", "addr add fd00::5/64 dev d0 nodad"];
-    in_network(&commands, || {
+    in_network(&["addr add fd00::5/128 dev lo nodad"], || {
+        // The kernel adds the route to it by and by; until then nothing answers.
+        let routes =
+            || Command::new("ip").args("-6 route show table local".split(' ')).output().unwrap();
+        while !String::from_utf8(routes().stdout).unwrap().contains("local fd00::5") {
+            thread::sleep(Duration::from_millis(10));
+        }
         let listener = TcpListener::bind("[::]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         run(&[format!("-port={port}")]).passes();
         run(&[format!("-port={port}"), "-network=tcp6".to_owned()]).passes();
-        drop(listener);
-        let place = format!("[fd00::5]:{port}");
-        run(&[format!("-port={port}")]).says(
+        let place = "[fd00::5]:1";
+        run(&["-port=1"]).says(
             4,
             &format!("failed to make TCP connection to {place}: dial tcp {place}: connect: connection refused"),
         );
@@ -201,5 +206,70 @@ fn root_a_socket_connected_to_itself_is_not_the_app() {
             }
         }
         assert!(fooled > 0, "a plain connection is never fooled here: the test shows nothing");
+    });
+}
+
+#[test]
+fn root_other_failures_to_connect_are_said_in_the_systems_words() {
+    for (route, words) in [
+        ("route flush table main", "network is unreachable"),
+        ("route add unreachable 10.0.0.5", "no route to host"),
+        ("route add prohibit 10.0.0.5", "permission denied"),
+    ] {
+        in_network(&[CABLE, "addr add 10.0.0.5/24 dev d0", "link set d0 up"], || {
+            // Without its own route the address is like any other.
+            ip("route del local 10.0.0.5 dev d0 table local");
+            ip(route);
+            let sentence =
+                "failed to make TCP connection to 10.0.0.5:80: dial tcp 10.0.0.5:80: connect: ";
+            run(&["-port=80"]).says(4, &format!("{sentence}{words}"));
+            let http = run(&["-port=80", "-uri=/"]);
+            http.says(5, "failed to make HTTP request to '/' on port 80: connection refused");
+            assert!(http.line.contains(&format!(" ({words}")), "{http:?}");
+        });
+    }
+}
+
+#[test]
+fn root_no_port_left_to_connect_from_is_said() {
+    in_network(&[CABLE, "addr add 10.0.0.5/24 dev d0", "link set d0 up"], || {
+        fs::write("/proc/sys/net/ipv4/ip_local_port_range", "40000 40001").unwrap();
+        let _taken = [40000, 40001].map(|port| TcpListener::bind(("0.0.0.0", port)).unwrap());
+        let sentence = "failed to make TCP connection to 10.0.0.5:80: dial tcp 10.0.0.5:80: connect: \
+                        cannot assign requested address";
+        run(&["-port=80"]).says(4, sentence);
+    });
+}
+
+#[test]
+fn root_the_kernels_own_timeout_is_a_timeout() {
+    in_network(&[CABLE, "addr add 10.0.0.5/24 dev d0", "link set d0 up"], || {
+        fs::write("/proc/sys/net/ipv4/tcp_syn_retries", "1").unwrap();
+        // Kernels before 6.5 have none.
+        let _older = fs::write("/proc/sys/net/ipv4/tcp_syn_linear_timeouts", "0");
+        let listener = TcpListener::bind("10.0.0.5:80").unwrap();
+        listen(&listener, Backlog::new(1).unwrap()).unwrap();
+        let waiting = [(); 2].map(|()| TcpStream::connect("10.0.0.5:80").unwrap());
+        let sentence = "failed to make TCP connection to 10.0.0.5:80: timed out after 0.00 seconds";
+        run(&["-port=80", "-timeout=0"]).says(64, sentence);
+        let sentence =
+            "failed to make HTTP request to '/' on port 80: timed out after 0.00 seconds";
+        run(&["-port=80", "-uri=/", "-timeout=0"]).says(65, sentence);
+        drop(waiting);
+    });
+}
+
+#[test]
+fn root_an_empty_port_is_80_for_http_and_0_for_tcp() {
+    in_network(&[CABLE, "addr add 10.0.0.5/24 dev d0", "link set d0 up"], || {
+        let (sender, requests) = std::sync::mpsc::channel();
+        crate::server::serve_on(TcpListener::bind("0.0.0.0:80").unwrap(), move |mut stream| {
+            sender.send(crate::server::request(&mut stream)).unwrap();
+            crate::server::send(&mut stream, b"HTTP/1.1 200 OK\r\n\r\n");
+        });
+        run(&["-port=", "-uri=/"]).passes();
+        assert!(requests.recv().unwrap().contains("\r\nHost: 10.0.0.5\r\n"));
+        let sentence = "failed to make TCP connection to 10.0.0.5:: dial tcp 10.0.0.5:0: connect: connection refused";
+        run(&["-port="]).says(4, sentence);
     });
 }

@@ -56,6 +56,29 @@ fn closed_streams_change_no_status() {
 }
 
 #[test]
+fn the_line_is_written_in_one_piece() {
+    let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let closed = ClosedPort::new();
+    // Every write is a message of its own.
+    let status = command(&program())
+        .args([format!("-port={}", closed.number), "-startup-interval=1h".to_owned()])
+        .args(["-startup-timeout=50ms"])
+        .stderr(std::os::fd::OwnedFd::from(theirs))
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(4));
+    let mut message = [0; 4096];
+    let length = ours.recv(&mut message).unwrap();
+    let line = String::from_utf8_lossy(&message[..length]);
+    assert!(
+        line.starts_with("Timed out after 50ms (1 attempts)") && line.ends_with('\n'),
+        "{line}"
+    );
+    assert!(ours.recv(&mut message).is_err());
+}
+
+#[test]
 fn a_closed_stderr_pipe_changes_no_status() {
     let closed = ClosedPort::new();
     let script = "(\"$0\" \"$@\"; echo $? >&3) 2>&1 >/dev/null 3>\"$OUT\" | true";
