@@ -120,7 +120,9 @@ impl Staged {
     fn listing(&self, archive: &str) -> Vec<String> {
         assert!(self.has(archive), "no {archive}\n{self}");
         let archive = self.path(archive);
-        tool("tar", [Path::new("-tzf"), &archive]).lines().map(str::to_owned).collect()
+        // Literal: in a locale that is not UTF-8 tar would escape names.
+        let words = [Path::new("--quoting-style=literal"), Path::new("-tzf"), &archive];
+        tool("tar", words).lines().map(str::to_owned).collect()
     }
 
     /// The contents of one file of the droplet, such as `./staging_info.yml`.
