@@ -2,13 +2,14 @@
 //! one dash or two. Definitions, defaults and value checks are clap's; this file knows the
 //! spelling, the sentences and the usage list. Errors exit with 2, `-h` with 0 (contract, section 2).
 
+use std::any::TypeId;
 use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command, Parser};
 
 use crate::report::Failure;
@@ -47,11 +48,14 @@ impl Failure for FlagError {
 pub fn parse<T: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<T, FlagError> {
     let command = T::command().args_override_self(true).disable_help_flag(true);
     let (canonical, failure) = canonical(&command, arguments);
-    let matches = command.clone().try_get_matches_from(canonical);
+    let matches = command.clone().try_get_matches_from(&canonical);
     let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
     // Go reads flag by flag: a bad value before an unknown flag is what it reports.
     match (parsed, failure) {
-        (Err(error), _) => Err(bad(&command, value_sentence(&error))),
+        (Err(error), _) => {
+            let bytes = unreadable(&command, &canonical, &error);
+            Err(bad(&command, bytes.unwrap_or_else(|| value_sentence(&error))))
+        }
         (Ok(_), Some(Stop::Help)) => Err(FlagError::Help(usage(&command))),
         (Ok(_), Some(Stop::Bad(sentence))) => Err(bad(&command, sentence)),
         (Ok(flags), None) => Ok(flags),
@@ -139,6 +143,23 @@ fn is_boolean(flag: &Arg) -> bool {
 
 fn bad(command: &Command, sentence: String) -> FlagError {
     FlagError::Bad { sentence, usage: usage(command) }
+}
+
+/// The sentence for a value that is not UTF-8 although its flag needs text: clap does not say which.
+fn unreadable(command: &Command, words: &[OsString], error: &clap::Error) -> Option<String> {
+    if error.kind() != ErrorKind::InvalidUtf8 {
+        return None;
+    }
+    words.iter().skip(1).find_map(|word| {
+        let (name, value) = split_once(word.as_bytes().strip_prefix(b"--")?, b'=');
+        let value = OsStr::from_bytes(value?);
+        let takes_bytes =
+            find(command, name)?.get_value_parser().type_id() == TypeId::of::<OsString>();
+        let name = OsStr::from_bytes(name).display();
+        let sentence =
+            || format!("invalid value \"{}\" for flag -{name}: parse error", value.display());
+        (!takes_bytes && value.to_str().is_none()).then(sentence)
+    })
 }
 
 /// Go's sentence for a value that clap refused.

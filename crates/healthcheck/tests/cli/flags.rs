@@ -130,6 +130,8 @@ fn values_need_not_be_utf_8() {
     run(&[OsStr::new(&port), OsStr::from_bytes(b"-uri=/\xff")]).passes();
     let run = run(&[OsStr::from_bytes(b"-timeout=\xff")]);
     assert_eq!(run.status, Some(2), "{run:?}");
+    let expected = "invalid value \"\u{fffd}\" for flag -timeout: parse error\n";
+    assert!(run.line.starts_with(expected), "{run:?}");
 }
 
 #[test]

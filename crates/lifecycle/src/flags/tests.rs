@@ -90,6 +90,23 @@ fn problems_are_said_in_go_words() {
 }
 
 #[test]
+fn a_value_that_is_no_text_is_named() {
+    #[derive(Debug, Parser)]
+    struct Flags {
+        #[arg(long, value_name = "string", value_parser = clap::value_parser!(OsString))]
+        path: Option<OsString>,
+        #[arg(long, value_name = "duration", value_parser = duration)]
+        delay: Option<Duration>,
+    }
+    let bytes = |text: &[u8]| OsStr::from_bytes(text).to_owned();
+    let flags: Flags = parse([bytes(b"-path=\xff")]).unwrap();
+    assert_eq!((flags.path, flags.delay), (Some(bytes(b"\xff")), None));
+    let error = parse::<Flags>([bytes(b"-path=\xff"), bytes(b"-delay=1\xff")]).unwrap_err();
+    let expected = "invalid value \"1\u{fffd}\" for flag -delay: parse error\n";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[test]
 fn help_is_the_usage_list_and_no_error() {
     for word in ["-h", "--h", "-help", "--help", "-h=3"] {
         let help = read(&[word]).unwrap_err();
