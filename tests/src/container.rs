@@ -178,6 +178,13 @@ impl Container {
         self.start(words, environment).finish()
     }
 
+    /// From now on there may be so many processes and threads in it; those that are may stay.
+    pub fn limit_processes(&self, count: u32) {
+        let mut update = self.runc("update");
+        update.args(["--pids-limit", &count.to_string(), &self.name]);
+        assert!(update.status().unwrap().success());
+    }
+
     /// Unpacks an archive into a directory as the platform does (8.2): GNU tar as user 2000.
     pub fn unpack(&self, archive: &Path, inside: &str) {
         let directory = self.path(inside);

@@ -255,6 +255,32 @@ fn root_a_full_disk_of_the_container_is_explained() {
 }
 
 #[test]
+fn root_a_container_full_of_processes_is_explained_or_enough() {
+    // What a buildpack leaves behind may use up the limit: each step wants one process or thread more.
+    let mut statuses = Vec::new();
+    for limit in [3, 4, 5, 6, 7, 8, 512] {
+        let stage = supplies("echo > $1/ready; while ! test -e $1/go; do :; done");
+        let (mut container, running) = limited(&stage, |_| {});
+        wait_for("the script", || container.path("tmp/app/ready").exists().then_some(()));
+        container.limit_processes(limit);
+        fs::write(container.path("tmp/app/go"), "").unwrap();
+        let mut ended = running.finish();
+        container.limit_processes(1024);
+        if ended.status == 0 {
+            let outputs = ["droplet", "output-cache", "result.json", "staging_report.json"];
+            nothing_is_left(&mut container, &outputs);
+        } else {
+            ended = ended.explains(&["resource temporarily unavailable"]);
+            nothing_is_left(&mut container, &["result.json"]);
+        }
+        statuses.push(ended.status);
+    }
+    // Finalize does not start; release does not; then packing may have threads enough or not.
+    assert!(matches!(statuses[..], [223, 224, .., 0]), "{statuses:?}");
+    assert!(statuses[2..].iter().all(|status| [0, 1].contains(status)), "{statuses:?}");
+}
+
+#[test]
 fn root_sigterm_ends_staging_and_what_it_started() {
     let stage = supplies("setsid tail -f /dev/null & echo > $1/ready; wait");
     let (mut container, running) = limited(&stage, |_| {});

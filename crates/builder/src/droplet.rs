@@ -75,10 +75,16 @@ fn pack_both(
         pack(tree, &output.file, path, &options)
             .inspect_err(|_| stop.store(true, Ordering::Relaxed))
     };
+    let pack_cache = || one(&cache_tree, cache, &config.output_cache);
     let (packed_droplet, packed_cache) = thread::scope(|scope| {
-        let cache = scope.spawn(|| one(&cache_tree, cache, &config.output_cache));
+        let beside = thread::Builder::new().spawn_scoped(scope, pack_cache);
         let droplet = one(&droplet_tree, droplet, &config.output_droplet);
-        (droplet, cache.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        let cache = match beside {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // No more threads are allowed here: one after the other.
+            Err(_) => pack_cache(),
+        };
+        (droplet, cache)
     });
     match (packed_droplet, packed_cache) {
         (Ok(droplet), Ok(cache)) => {

@@ -188,9 +188,9 @@ pub(crate) fn all(
         })
         .collect();
     thread::scope(|scope| {
-        for _ in 0..jobs.len().min(SIDE_BY_SIDE) {
+        let work = || {
             let (sender, jobs, next) = (sender.clone(), &jobs, &next);
-            scope.spawn(move || {
+            move || {
                 while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let outcome =
                         if job.is_given_up() { Err(FetchError::GivenUp) } else { job.run() };
@@ -199,7 +199,12 @@ pub(crate) fn all(
                     }
                     let _nobody_waits = sender.send((job.index, outcome));
                 }
-            });
+            }
+        };
+        let start = |_: &usize| thread::Builder::new().spawn_scoped(scope, work()).is_ok();
+        if (0..jobs.len().min(SIDE_BY_SIDE)).take_while(start).count() == 0 {
+            // No more threads are allowed here: one after the other.
+            work()();
         }
         drop(sender);
         in_order(downloads, &receiver)

@@ -45,6 +45,15 @@ enum Outcome {
 }
 
 impl ScriptError {
+    fn not_started(path: PathBuf, buildpack: &Buildpack, cause: io::Error) -> Self {
+        Self {
+            outcome: Outcome::NotStarted { path: path.clone(), cause },
+            path,
+            buildpack: buildpack.shown.clone(),
+            elapsed: Duration::ZERO,
+        }
+    }
+
     /// Which script of which buildpack, what became of it, and after what time.
     pub(crate) fn explanation(&self) -> Vec<String> {
         let name = self.path.file_name().unwrap_or_default().display();
@@ -136,25 +145,28 @@ pub(crate) fn capture(
     script: &'static str,
     arguments: &[&OsStr],
 ) -> Result<Vec<u8>, ScriptError> {
-    let mut run = Run::start(staging, buildpack, script, arguments, Stdio::piped())?;
-    let chunks = run.child.stdout.take().map(read_aside);
+    let (chunks, stdout) = read_aside()
+        .map_err(|cause| ScriptError::not_started(buildpack.script(script), buildpack, cause))?;
+    let run = Run::start(staging, buildpack, script, arguments, stdout)?;
     let ended = run.wait(staging)?;
-    let output = chunks.map(|chunks| collect(&chunks, &ended)).unwrap_or_default();
+    let output = collect(&chunks, &ended);
     ended.check().map(|()| output)
 }
 
-/// Reads on a thread of its own: the script may leave a process behind that keeps its output open.
-fn read_aside(mut stdout: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+/// A pipe for the script's stdout, read on a thread of its own: the script may leave a process
+/// behind that keeps its output open.
+fn read_aside() -> io::Result<(Receiver<Vec<u8>>, Stdio)> {
+    let (mut stdout, written) = io::pipe()?;
     let (sender, receiver) = mpsc::channel();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut buffer = [0; 8192];
         while let Ok(count @ 1..) = stdout.read(&mut buffer) {
             if sender.send(buffer[..count].to_vec()).is_err() {
                 return;
             }
         }
-    });
-    receiver
+    })?;
+    Ok((receiver, written.into()))
 }
 
 /// Everything the script wrote. Waits only a moment for those who hold its stdout after its end.
@@ -211,12 +223,7 @@ impl Run {
             Ok(child) => {
                 Ok(Self { child, path, buildpack: buildpack.shown.clone(), script, started })
             }
-            Err(cause) => Err(ScriptError {
-                outcome: Outcome::NotStarted { path: path.clone(), cause },
-                path,
-                buildpack: buildpack.shown.clone(),
-                elapsed: started.elapsed(),
-            }),
+            Err(cause) => Err(ScriptError::not_started(path, buildpack, cause)),
         }
     }
 

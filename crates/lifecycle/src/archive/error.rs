@@ -54,6 +54,9 @@ pub enum PackError {
         /// What the system said.
         error: io::Error,
     },
+    /// The container allows no more threads.
+    #[error("cannot start a thread: {}", system_words(.0))]
+    Thread(io::Error),
     /// The stop flag was set.
     #[error("packing was stopped")]
     Stopped,

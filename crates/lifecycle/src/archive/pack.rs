@@ -66,14 +66,20 @@ pub fn pack(
     let stream = TarStream::new(blocks, options.source_date_epoch, inode);
     let work = Mutex::new(work);
     let (read, written) = thread::scope(|scope| {
-        for _ in 0..options.threads.get() {
-            scope.spawn(|| compress(&work));
+        for started in 0..options.threads.get() {
+            match thread::Builder::new().spawn_scoped(scope, || compress(&work)) {
+                Ok(_) => {}
+                Err(error) if started == 0 => return Err(PackError::Thread(error)),
+                // The limit of the container's processes is near: fewer do it, too.
+                Err(_) => break,
+            }
         }
-        let reader = scope.spawn(|| read(tree, stream));
+        let reader = thread::Builder::new().spawn_scoped(scope, || read(tree, stream));
+        let reader = reader.map_err(PackError::Thread)?;
         let written = write(output, compressed);
         // A reader that fails ends the blocks early, a writer that fails ends the reader.
-        (reader.join().unwrap_or_else(|panic| resume_unwind(panic)), written)
-    });
+        Ok((reader.join().unwrap_or_else(|panic| resume_unwind(panic)), written))
+    })?;
     let (bytes, sha256, sha1) = written.map_err(writing)?;
     let Contents { tar_bytes, entries, warnings } = read?;
     Ok(Packed { bytes, tar_bytes, entries, sha256, sha1, warnings })

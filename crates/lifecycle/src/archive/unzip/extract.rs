@@ -48,7 +48,9 @@ pub(super) fn files(plan: &Plan<'_>, archive: &File, destination: &Path) -> Resu
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(MAX_THREADS);
     let work = || Extractor::new(archive).take_jobs(&jobs, &next, destination);
     let failures: Vec<(usize, UnzipError)> = thread::scope(|scope| {
-        let others: Vec<_> = (1..threads.min(jobs.len())).map(|_| scope.spawn(work)).collect();
+        // As many helpers as the container allows; this thread works in any case.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, work).ok();
+        let others: Vec<_> = (1..threads.min(jobs.len())).map_while(start).collect();
         let own = work().err();
         let theirs = others.into_iter().filter_map(|thread| thread.join().ok()?.err());
         theirs.chain(own).collect()
