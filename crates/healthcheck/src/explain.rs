@@ -5,7 +5,7 @@
 mod cgroup;
 mod listeners;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -117,10 +117,11 @@ impl Machine<'_> {
             let place = listener.place();
             let who = owners.name(listener);
             let told = owners.get(listener).and_then(|owner| self.port_variable(owner));
-            let though = if told == Some(to.port()) { ", though its $PORT is" } else { "" };
-            let port =
-                if told == Some(to.port()) { format!(" {}", to.port()) } else { String::new() };
-            format!("{who} listens on {place}{though}{port}")
+            let though = match told {
+                Some(port) if port == to.port() => format!(", though its $PORT is {port}"),
+                _ => String::new(),
+            };
+            format!("{who} listens on {place}{though}")
         };
         others.iter().map(sentence).collect()
     }
@@ -159,7 +160,11 @@ impl Machine<'_> {
 fn elsewhere(listener: &Listener, owners: &Owners, to: SocketAddr) -> String {
     let (who, place) = (owners.name(listener), listener.place());
     let any = if to.is_ipv4() { "0.0.0.0" } else { "[::]" };
-    let only = if listener.address.is_unspecified() { "for IPv6 only" } else { "only" };
+    let only = match listener.address {
+        address if !address.is_unspecified() => "only",
+        IpAddr::V4(_) => "for IPv4 only",
+        IpAddr::V6(_) => "for IPv6 only",
+    };
     format!("{who} listens on {place} {only}: bind {any}:$PORT")
 }
 

@@ -66,10 +66,10 @@ pub fn run(schedule: Schedule, clock: &dyn Clock, probe: &mut Probe<'_>) -> Resu
         }
         Schedule::Startup { interval, limit } => startup(interval, limit, clock, probe),
         Schedule::Liveness { interval, threshold } => {
-            Err(until_failure("Liveness", interval, threshold, (clock, probe)))
+            Err(until_failure("Liveness", interval, threshold, clock, probe))
         }
         Schedule::Readiness { interval } => {
-            Err(until_failure("Readiness", interval, 1, (clock, probe)))
+            Err(until_failure("Readiness", interval, 1, clock, probe))
         }
         Schedule::UntilReady { interval } => {
             while probe(None).is_err() {
@@ -85,7 +85,8 @@ fn until_failure(
     mode: &str,
     interval: Duration,
     threshold: u64,
-    (clock, probe): (&dyn Clock, &mut Probe<'_>),
+    clock: &dyn Clock,
+    probe: &mut Probe<'_>,
 ) -> Ending {
     let mut failures = 0;
     loop {
@@ -114,8 +115,7 @@ fn startup(
     probe: &mut Probe<'_>,
 ) -> Result<(), Ending> {
     let deadline = limit.unwrap_or(Duration::MAX);
-    let first_tick = clock.now();
-    let mut tick = first_tick;
+    let mut tick = clock.now();
     let mut attempts: u64 = 0;
     let mut completed = None;
     loop {

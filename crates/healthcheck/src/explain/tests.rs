@@ -90,6 +90,14 @@ fn a_refused_connection_tells_who_listens_where_instead() {
 }
 
 #[test]
+fn an_ipv4_server_is_no_ipv6_server() {
+    let text = explained(&tcp_refused("[fd00::5]:8080"), &[(EVERYWHERE, 0, 7)], &[]);
+    let expected = " (nothing listens on port 8080; \
+                    node, pid 17, listens on 0.0.0.0:8080 for IPv4 only: bind [::]:$PORT)";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn a_port_of_the_platform_says_nothing_of_the_app() {
     let text = explained(&tcp_refused("10.0.0.5:61001"), &[(EVERYWHERE, 0, 7)], &[]);
     assert_eq!(text, " (nothing listens on port 61001)");
