@@ -15,7 +15,7 @@ use lifecycle::report;
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::{emulate_default_handler, signal_name};
+use signal_hook::low_level::{self, signal_name};
 
 use crate::descendants;
 
@@ -140,7 +140,11 @@ impl Cleanup {
         for path in paths.iter().rev() {
             remove(path);
         }
-        let _dead = emulate_default_handler(signal);
+        if Pid::this().as_raw() == 1 {
+            // The kernel spares a container's first process: it says what its parent would have seen.
+            low_level::exit(128 + signal);
+        }
+        let _dead = low_level::emulate_default_handler(signal);
     }
 }
 

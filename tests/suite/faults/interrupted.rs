@@ -108,3 +108,13 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     let staged = stage.run();
     assert_eq!(staged.status, 0, "{staged}");
 }
+
+#[test]
+fn root_the_first_process_of_a_container_ends_with_the_signals_status_too() {
+    // It cannot die of its own signal; it was aborted then, as 139.
+    let staged = example()
+        .script("A", "finalize", "kill -TERM 1; while :; do :; done")
+        .wrapped(["unshare", "--fork", "--pid", "--mount-proc"])
+        .run();
+    without_outputs(&staged, 143);
+}
