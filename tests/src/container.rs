@@ -2,10 +2,10 @@
 //! a user namespace, no capabilities, limits, and system calls refused as the platform's cell does.
 
 use std::fs::{self, File, Permissions};
-use std::io::{PipeWriter, pipe};
+use std::io::{PipeReader, PipeWriter, pipe};
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -31,8 +31,8 @@ const REFUSED: [&str; 11] = [
     "unshare",
 ];
 
-/// A container that runs, with nothing but a sleeping init in it. Gone when dropped, with its
-/// processes, mounts and cgroups; should the test be killed, init ends by itself.
+/// A container that runs, with nothing but a waiting init in it. Gone when dropped, with its
+/// processes, mounts and cgroups; should the test be killed, init reads its end and all ends with it.
 #[derive(Debug)]
 pub struct Container {
     directory: TempDir,
@@ -54,7 +54,7 @@ impl Container {
         let directory = TempDir::with_prefix("container-").unwrap();
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let name = format!("piecrust-{}-{count}", std::process::id());
-        let container = Self { directory, name, stdins: Vec::new() };
+        let mut container = Self { directory, name, stdins: Vec::new() };
         container.make_root();
         let mut config = container.config(buildpacks);
         change(&mut config);
@@ -128,7 +128,7 @@ impl Container {
             "mounts": mounts,
             "process": {
                 "user": { "uid": 0, "gid": 0 }, "cwd": "/", "noNewPrivileges": true,
-                "args": ["/bin/sleep", "300"],
+                "args": ["/bin/cat"],
             },
             "linux": {
                 "uidMappings": ids, "gidMappings": ids,
@@ -143,15 +143,21 @@ impl Container {
         })
     }
 
-    fn boot(&self) {
+    fn boot(&mut self) {
         // Files: the container's init keeps the output open.
         let log = File::create(self.outside("log")).unwrap();
         let mut run = self.runc("run");
         run.args(["--detach", "--bundle"]).arg(self.directory.path()).arg(&self.name);
-        run.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        run.stdin(self.silent_stdin()).stdout(log.try_clone().unwrap()).stderr(log);
         let status = run.status().expect("runc is missing: scripts/install-test-tools installs it");
         let log = || fs::read_to_string(self.outside("log")).unwrap();
         assert!(status.success(), "runc made no container: {}", log());
+    }
+
+    fn silent_stdin(&mut self) -> PipeReader {
+        let (stdin, silent) = pipe().unwrap();
+        self.stdins.push(silent);
+        stdin
     }
 
     /// Starts a program as the platform does: user 2000 in its home, with a stdin that stays silent.
@@ -166,10 +172,8 @@ impl Container {
         let log = TempDir::with_prefix("container-process-").unwrap();
         let description = log.path().join("process.json");
         fs::write(&description, process.to_string()).unwrap();
-        let (stdin, silent) = pipe().unwrap();
-        self.stdins.push(silent);
         let mut exec = self.runc("exec");
-        exec.arg("--process").arg(description).arg(&self.name).stdin(stdin);
+        exec.arg("--process").arg(description).arg(&self.name).stdin(self.silent_stdin());
         Running::start(exec, log)
     }
 
