@@ -1,5 +1,6 @@
 //! What goes wrong around staging, and the sentence for each (issue 2, shown by 6).
 
+mod hostile;
 mod interrupted;
 
 use std::fs;

@@ -1,14 +1,17 @@
 //! The directories of one staging: the contents directory, which becomes the droplet, and the cache.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use lifecycle::environment::Environment;
 use lifecycle::staging_info::STAGING_INFO;
 use lifecycle::staging_report::STAGING_REPORT;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
 
 use crate::buildpack::Order;
 use crate::cleanup::{Cleanup, Guard};
@@ -50,10 +53,12 @@ impl Layout {
         let (contents, ()) = cleanup.make(|| Ok((private_directory(environment)?, ())))?;
         let layout =
             Self { contents, cache: config.cache_dir.clone(), indices: order.deps_indices() };
+        // One by one: after a signal the contents directory goes, and must not come back as a parent.
+        make_directory(&layout.deps_dir())?;
         for index in 0..layout.indices.len() {
-            make_directories(&layout.deps(index))?;
+            make_directory(&layout.deps(index))?;
         }
-        make_directories(&layout.profile_dir())?;
+        make_directory(&layout.profile_dir())?;
         Ok(layout)
     }
 
@@ -101,10 +106,14 @@ impl Layout {
     /// staging's own.
     pub(crate) fn complete(&self) -> Result<(), PathError> {
         let contents = self.contents();
-        make_directories(&contents.join("tmp"))?;
-        make_directories(&contents.join("logs"))?;
-        for own in [STAGING_INFO, STAGING_REPORT, "deps", ""].map(|name| contents.join(name)) {
-            date(&own).map_err(PathError::on("date", own))?;
+        make_directory(&contents.join("tmp"))?;
+        make_directory(&contents.join("logs"))?;
+        for own in [STAGING_INFO, STAGING_REPORT, "deps", ""] {
+            match date(&contents.join(own)) {
+                // A buildpack may have taken deps away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                dated => dated.map_err(PathError::on("date", contents.join(own)))?,
+            }
         }
         Ok(())
     }
@@ -115,7 +124,9 @@ impl Layout {
 const DATE: Duration = Duration::from_secs(315_532_801);
 
 fn date(path: &Path) -> io::Result<()> {
-    File::open(path)?.set_modified(SystemTime::UNIX_EPOCH + DATE)
+    let date = TimeSpec::from_duration(DATE);
+    // Where a buildpack has put a link, the link is dated, not what it leads to.
+    Ok(utimensat(AT_FDCWD, path, &date, &date, UtimensatFlags::NoFollowSymlink)?)
 }
 
 /// A new directory `contents<random>` in `$TMPDIR` or `/tmp`, for this user alone.
@@ -126,7 +137,9 @@ fn private_directory(environment: &Environment) -> Result<PathBuf, PathError> {
     let directory = tempfile::Builder::new()
         .prefix("contents")
         .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(&base);
+        .tempdir_in(&base)
+        // Its words name the path once more, and not as Go does.
+        .map_err(|error| io::Error::from(error.kind()));
     // The guard removes it, also after a signal, which tempfile's own drop does not.
     Ok(directory.map_err(PathError::on("mkdir", base.join("contents")))?.keep())
 }
@@ -144,14 +157,16 @@ pub(crate) fn make_directories(path: &Path) -> Result<(), PathError> {
             Err(_) => missing.push(part),
         }
     }
-    for part in missing.into_iter().rev() {
-        match DirBuilder::new().mode(0o755).create(part) {
-            // Another process was quicker.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && part.is_dir() => {}
-            made => made.and_then(|()| date(part)).map_err(PathError::on("mkdir", part))?,
-        }
+    missing.into_iter().rev().try_for_each(make_directory)
+}
+
+/// Makes the directory, in a parent that is there.
+fn make_directory(path: &Path) -> Result<(), PathError> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        // Another process was quicker.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.and_then(|()| date(path)).map_err(PathError::on("mkdir", path)),
     }
-    Ok(())
 }
 
 /// The directory a file is in, as Go's `filepath.Dir` names it.

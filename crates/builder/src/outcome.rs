@@ -1,9 +1,9 @@
 //! What staging found out: the launch plan, into `staging_info.yml` for the launcher and
 //! `result.json` for the platform. The platform gets a result also when the build failed.
 
-use std::fs;
 use std::path::PathBuf;
 
+use lifecycle::file;
 use lifecycle::process::{LaunchPlan, Process};
 use lifecycle::report::warn;
 use lifecycle::staging_info::{STAGING_INFO, StagingInfo};
@@ -103,6 +103,6 @@ fn write_staging_info(
         config: last.and_then(|it| it.config.clone()),
     };
     let path = staging.layout.contents().join(STAGING_INFO);
-    fs::write(&path, info.to_line()?).map_err(PathError::on("open", path))?;
+    file::create(&path, info.to_line()?.as_bytes()).map_err(PathError::on("open", path))?;
     Ok(())
 }

@@ -5,7 +5,10 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use nix::libc;
 
 /// A machine architecture; its text is what `uname -m` prints on one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +42,9 @@ impl Architecture {
     pub fn of_file(path: &Path) -> io::Result<Option<Self>> {
         // e_machine ends at byte 20.
         let mut header = [0; 20];
-        match File::open(path)?.read_exact(&mut header) {
+        // Without waiting: the name may be a pipe's.
+        let mut file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        match file.read_exact(&mut header) {
             Ok(()) => Ok(Self::of_header(&header)),
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
             Err(error) => Err(error),

@@ -3,11 +3,17 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::libc;
 
 use crate::report::system_words;
+
+/// The most that is read of a file, in bytes: nobody writes a document that long, so it is something
+/// else, `/dev/zero` for one.
+pub const LONGEST: u64 = 16 * 1024 * 1024;
 
 /// A call on a file that failed.
 #[derive(Debug, thiserror::Error)]
@@ -29,15 +35,35 @@ impl FileError {
     }
 }
 
-/// The whole file; `None` if there is none, a link that leads nowhere included.
+/// The whole file; `None` if there is none, a link that leads nowhere included. Never waits: a pipe
+/// is an error, and so is more than [`LONGEST`].
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
-    let mut file = match File::open(path) {
+    // Opening a pipe that nobody writes to would wait for ever.
+    let file = match File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(FileError::on("open", path))?,
     };
+    read_within_limit(file).map(Some).map_err(FileError::on("read", path))
+}
+
+fn read_within_limit(file: File) -> io::Result<Vec<u8>> {
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe, not a file"));
+    }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(FileError::on("read", path))?;
-    Ok(Some(bytes))
+    if file.take(LONGEST + 1).read_to_end(&mut bytes)? as u64 > LONGEST {
+        return Err(Errno::EFBIG.into());
+    }
+    Ok(bytes)
+}
+
+/// Makes a new file of `bytes`, in the place of any file, link or pipe of that name.
+pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    File::create_new(path)?.write_all(bytes)
 }
 
 /// Makes `bytes` the whole content of `path`, never half of it: they are written beside it and
@@ -102,6 +128,32 @@ mod tests {
         assert_eq!(read(&dir.path().join("missing")).unwrap(), None);
         let error = read(dir.path()).unwrap_err();
         assert_eq!(error.to_string(), format!("read {}: is a directory", dir.path().display()));
+    }
+
+    #[test]
+    fn pipes_and_endless_files_are_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = read(&pipe).unwrap_err();
+        assert_eq!(error.to_string(), format!("read {}: it is a pipe, not a file", pipe.display()));
+        let error = read(Path::new("/dev/zero")).unwrap_err();
+        assert_eq!(error.to_string(), "read /dev/zero: file too large");
+    }
+
+    #[test]
+    fn a_created_file_takes_the_place_of_pipes_and_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, link, other) =
+            (dir.path().join("pipe"), dir.path().join("link"), dir.path().join("other"));
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        fs::write(&other, "untouched").unwrap();
+        symlink(&other, &link).unwrap();
+        for path in [&pipe, &link] {
+            create(path, b"ours").unwrap();
+            assert_eq!(fs::read(path).unwrap(), b"ours");
+        }
+        assert_eq!(fs::read(&other).unwrap(), b"untouched");
     }
 
     #[test]

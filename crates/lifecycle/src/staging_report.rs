@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::Architecture;
+use crate::file;
 
 /// The file's name, in the droplet's root and beside `-outputMetadata`.
 pub const STAGING_REPORT: &str = "staging_report.json";
@@ -43,7 +44,7 @@ impl Origin {
 
     /// Writes the report into the droplet's root.
     pub fn write(&self, root: &Path) -> io::Result<()> {
-        fs::write(root.join(STAGING_REPORT), line(self)?)
+        file::create(&root.join(STAGING_REPORT), line(self)?.as_bytes())
     }
 }
 

@@ -1,0 +1,63 @@
+//! What unlucky and malicious buildpacks leave behind: none of it makes staging wait for ever, take
+//! all memory, write elsewhere, or leave anything itself.
+
+use suite::Stage;
+
+use crate::staging::example;
+
+/// `example()` with this finalize script.
+fn finalizing(script: &str) -> Stage {
+    example().script("A", "finalize", script)
+}
+
+#[test]
+fn pipes_in_the_place_of_documents_are_not_waited_for() {
+    // Opening them waited for a writer that never came.
+    let rows = [
+        ("$3/$4/launch.yml", "launch.yml: it is a pipe, not a file"),
+        ("$1/Procfile", "Procfile: it is a pipe, not a file"),
+    ];
+    for (pipe, reason) in rows {
+        let staged = finalizing(&format!("mkfifo {pipe}")).run();
+        assert_eq!(staged.status, 1, "{staged}");
+        let _explained = staged.explains(&[reason]);
+    }
+    let staged = finalizing("mkfifo $3/$4/config.yml").run().succeeds();
+    assert_eq!(staged.result()["lifecycle_metadata"]["detected_buildpack"], "D");
+}
+
+#[test]
+fn a_pipe_among_the_scripts_is_not_waited_for() {
+    let stage = example();
+    let directory = stage.path("buildpacks").join(suite::xxhash("A"));
+    suite::tool("mkfifo", [directory.join("bin/pipe")]);
+    let _staged = stage.run().succeeds();
+}
+
+#[test]
+fn endless_and_very_long_documents_are_refused() {
+    let staged = finalizing("ln -s /dev/zero $3/$4/launch.yml").run();
+    assert_eq!(staged.status, 1, "{staged}");
+    let _explained = staged.explains(&["launch.yml: file too large"]);
+}
+
+#[test]
+fn staging_s_own_files_replace_links_and_pipes() {
+    let script = "cd $3/.. && ln -s $ROOT/mine staging_info.yml && mkfifo staging_report.json";
+    let staged = finalizing(script).seed("mine", "untouched").run().succeeds();
+    assert_eq!(staged.read("mine"), "untouched");
+    assert!(staged.droplet_file("./staging_info.yml").contains("\"run\""), "{staged}");
+}
+
+#[test]
+fn deps_that_are_gone_or_a_link_are_packed_as_they_are() {
+    let gone = finalizing("rm -r $3").run().succeeds();
+    assert!(!gone.droplet().iter().any(|name| name.starts_with("./deps")), "{gone}");
+    // The directory that the link leads to was given the date of deps.
+    let script =
+        "rm -r $3; mkdir -p $ROOT/theirs/0; touch -d @1000 $ROOT/theirs; ln -s $ROOT/theirs $3";
+    let link = finalizing(script).run().succeeds();
+    let modified = std::fs::metadata(link.path("theirs")).unwrap().modified().unwrap();
+    let age = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
+    assert_eq!(age.as_secs(), 1000, "{link}");
+}
