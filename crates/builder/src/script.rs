@@ -16,12 +16,17 @@ use lifecycle::architecture::Architecture;
 use lifecycle::report::{system_words, warn};
 
 use nix::errno::Errno;
+use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 
 use crate::buildpack::Buildpack;
 use crate::staging::Staging;
 
 /// How long the output of a script that has ended may stay open in a process it left behind.
 const LINGERING_OUTPUT: Duration = Duration::from_secs(1);
+
+/// The most of a captured output that is kept, in bytes: the platform reads 50 KiB of what comes of
+/// it, and a script that prints without end must not take all memory.
+const MOST_OUTPUT: usize = 1024 * 1024;
 
 /// A script that failed.
 #[derive(Debug, thiserror::Error)]
@@ -160,33 +165,37 @@ fn read_aside() -> io::Result<(Receiver<Vec<u8>>, Stdio)> {
     let (sender, receiver) = mpsc::channel();
     thread::Builder::new().spawn(move || {
         let mut buffer = [0; 8192];
+        let mut sent = 0;
         while let Ok(count @ 1..) = stdout.read(&mut buffer) {
-            if sender.send(buffer[..count].to_vec()).is_err() {
+            // What is too much is read all the same: the script must not wait for us, nor fail.
+            let kept = if sent <= MOST_OUTPUT { count } else { 0 };
+            if sender.send(buffer[..kept].to_vec()).is_err() {
                 return;
             }
+            sent = sent.saturating_add(count);
         }
     })?;
     Ok((receiver, written.into()))
 }
 
-/// Everything the script wrote. Waits only a moment for those who hold its stdout after its end.
+/// Everything the script wrote, up to [`MOST_OUTPUT`]. Waits only a moment for those who hold its
+/// stdout after its end.
 fn collect(chunks: &Receiver<Vec<u8>>, ended: &Ended) -> Vec<u8> {
     let mut output = Vec::new();
     let deadline = Instant::now() + LINGERING_OUTPUT;
-    loop {
+    let fault = loop {
         match chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(chunk) => output.extend(chunk),
+            Ok(chunk) if output.len() + chunk.len() <= MOST_OUTPUT => output.extend(chunk),
+            Ok(_) => break "wrote more than 1 MiB to stdout; the rest is ignored",
             Err(RecvTimeoutError::Disconnected) => return output,
             Err(RecvTimeoutError::Timeout) => {
-                warn(&format!(
-                    "WARNING: bin/{} of buildpack {} left a process that keeps its output open; not waiting for it",
-                    ended.path.file_name().unwrap_or_default().display(),
-                    ended.buildpack
-                ));
-                return output;
+                break "left a process that keeps its output open; not waiting for it";
             }
         }
-    }
+    };
+    let name = ended.path.file_name().unwrap_or_default().display();
+    warn(&format!("WARNING: bin/{name} of buildpack {} {fault}", ended.buildpack));
+    output
 }
 
 /// A running script.
@@ -228,6 +237,7 @@ impl Run {
     }
 
     fn wait(mut self, staging: &Staging<'_>) -> Result<Ended, ScriptError> {
+        reap_orphans_until_end_of(&self.child);
         let status = self.child.wait();
         // A script that our own signal ended has not failed.
         staging.cleanup.yield_to_signal();
@@ -241,6 +251,21 @@ impl Run {
                 buildpack: self.buildpack,
                 elapsed,
             }),
+        }
+    }
+}
+
+/// Waits for the end of `child`, and takes leave of the orphans that end before: they are the
+/// builder's children too, and as zombies would fill the container's table of processes.
+fn reap_orphans_until_end_of(child: &Child) {
+    let ends_unreaped = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+    loop {
+        match waitid(Id::All, ends_unreaped).map(|status| status.pid()) {
+            Ok(Some(pid)) if pid.as_raw() != child.id().cast_signed() => {
+                let _gone = waitpid(pid, None);
+            }
+            Err(Errno::EINTR) => {}
+            _ => return,
         }
     }
 }

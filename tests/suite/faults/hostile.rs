@@ -61,3 +61,22 @@ fn deps_that_are_gone_or_a_link_are_packed_as_they_are() {
     let age = modified.duration_since(std::time::UNIX_EPOCH).unwrap();
     assert_eq!(age.as_secs(), 1000, "{link}");
 }
+
+#[test]
+fn a_process_that_prints_for_ever_is_cut_off() {
+    // The builder took in what it printed until the memory was full.
+    let release = "yes '# nothing' & echo 'default_process_types: {web: run}'; sleep 0.1";
+    let staged = example().script("A", "release", release).run();
+    let _explained = staged.explains(&["bin/release of buildpack A wrote more than 1 MiB"]);
+}
+
+#[test]
+fn orphans_do_not_stay_as_zombies() {
+    // As a subreaper the builder is their parent: without a wait they fill the container's pids.
+    let script = "for i in 1 2 3 4 5 6 7 8; do (sleep 0 &); done
+        for i in 1 2 3 4 5 6 7 8 9 10; do
+            zombies=$(cat /proc/[0-9]*/stat 2>/dev/null | grep -c \") Z $PPID \")
+            test $zombies = 0 && exit 0; sleep 0.2
+        done; exit 9";
+    let _staged = finalizing(script).run().succeeds();
+}
