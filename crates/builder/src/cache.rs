@@ -5,6 +5,7 @@ use std::fs;
 use lifecycle::report::{system_words, warn};
 
 use crate::buildpack::{Key, Order};
+use crate::cleanup::remove_tree;
 use crate::config::Config;
 
 /// Removes every direct entry that belongs to no buildpack of this staging (contract, section 3.7).
@@ -16,7 +17,7 @@ pub(crate) fn prune(config: &Config, order: &Order) {
     for entry in entries.filter(|entry| !kept.iter().any(|name| entry.file_name() == **name)) {
         let path = entry.path();
         let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if is_directory { remove_tree(&path) } else { fs::remove_file(&path) };
         if let Err(error) = removed {
             let (path, words) = (path.display(), system_words(&error));
             warn(&format!(

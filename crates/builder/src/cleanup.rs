@@ -3,11 +3,12 @@
 //!
 //! A thread of its own waits for the signals, so that no other code has to ask for them.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use lifecycle::report;
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use signal_hook::low_level::{self, signal_name};
+use signal_hook::low_level;
 
 use crate::descendants;
 
@@ -130,11 +131,8 @@ impl Cleanup {
         }
         self.0.stopping.store(true, Ordering::SeqCst);
         drop(paths);
-        report::warn(&format!(
-            "Staging was stopped by {}: ending the buildpack's processes, no droplet is kept",
-            signal_name(signal).unwrap_or("a signal")
-        ));
-        descendants::end(Pid::this(), Duration::from_secs(2));
+        announce(signal);
+        end_processes();
         // Held to the end: nothing new can be registered or published.
         let paths = self.paths();
         for path in paths.iter().rev() {
@@ -145,6 +143,28 @@ impl Cleanup {
             low_level::exit(128 + signal);
         }
         let _dead = low_level::emulate_default_handler(signal);
+    }
+}
+
+/// Ends the processes that the buildpacks' scripts left, so that nothing writes any more to what is
+/// about to be removed.
+pub(crate) fn end_processes() {
+    descendants::end(Pid::this(), Duration::from_secs(2));
+}
+
+/// Says why staging ends, unless nobody reads stderr: a full pipe must not hold up the end.
+fn announce(signal: i32) {
+    let line = format!(
+        "Staging was stopped by {}: ending the buildpack's processes, no droplet is kept",
+        low_level::signal_name(signal).unwrap_or("a signal")
+    );
+    let (said, is_said) = mpsc::channel();
+    let speaker = thread::Builder::new().stack_size(128 * 1024).spawn(move || {
+        report::warn(&line);
+        said.send(())
+    });
+    if speaker.is_ok() {
+        let _too_late = is_said.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -204,19 +224,25 @@ fn remove(path: &Path) {
 }
 
 /// `remove_dir_all`, also where a buildpack took away the permission to.
-fn remove_tree(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
+pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        done => return done,
-    }
-    for entry in walkdir::WalkDir::new(path).follow_links(false) {
-        let Ok(entry) = entry else { continue };
-        if entry.file_type().is_dir() {
-            let _refused = fs::set_permissions(entry.path(), fs::Permissions::from_mode(0o700));
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            permit(path);
+            fs::remove_dir_all(path)
         }
+        done => done,
     }
-    fs::remove_dir_all(path)
+}
+
+/// Takes all rights to the directories of a tree, outer ones first: what is in them shows only then.
+fn permit(directory: &Path) {
+    let _refused = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_directory = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let inner: Vec<DirEntry> = entries.filter(is_directory).collect();
+    for entry in inner {
+        permit(&entry.path());
+    }
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ fn prepare_and_stage(config: &Config, cleanup: &Cleanup) -> Result<(), StagingFa
         outputs: OnceCell::new(),
     };
     stage(&staging).map_err(|error| {
+        cleanup::end_processes();
         let circumstances = circumstances::look(&staging, &error, memory);
         StagingFailure::new(error, circumstances)
     })

@@ -1,7 +1,7 @@
 //! What unlucky and malicious buildpacks leave behind: none of it makes staging wait for ever, take
 //! all memory, write elsewhere, or leave anything itself.
 
-use suite::Stage;
+use suite::{Stage, wait_for};
 
 use crate::staging::example;
 
@@ -79,4 +79,29 @@ fn orphans_do_not_stay_as_zombies() {
             test $zombies = 0 && exit 0; sleep 0.2
         done; exit 9";
     let _staged = finalizing(script).run().succeeds();
+}
+
+#[test]
+fn a_failed_build_ends_what_its_scripts_left_running() {
+    let script = "setsid sleep 1000 > /dev/null 2>&1 & echo $! > $ROOT/pid; exit 3";
+    let staged = finalizing(script).run();
+    assert_eq!(staged.status, 223, "{staged}");
+    let pid = staged.read("pid");
+    wait_for("the end of the left process", || (!suite::is_alive(pid.trim())).then_some(()));
+}
+
+#[test]
+fn root_directories_without_permissions_are_removed_all_the_same() {
+    let script = "mkdir -p $3/$4/a/b/c && touch $3/$4/a/b/c/f && cd $3/$4
+        chmod 000 a/b/c a/b a; exit 5";
+    let staged = finalizing(script).as_user_2000().run();
+    assert_eq!(staged.status, 223, "{staged}");
+    assert!(staged.names("tmp").is_empty(), "{:?}", staged.names("tmp"));
+
+    let stage = example().seed("cache/old/module/file", "x");
+    for directory in ["cache/old/module", "cache/old"] {
+        suite::tool("chmod", ["555".as_ref(), stage.path(directory).as_os_str()]);
+    }
+    let staged = stage.as_user_2000().run().succeeds();
+    assert_eq!(staged.names("cache"), ["final"]);
 }

@@ -118,3 +118,20 @@ fn root_the_first_process_of_a_container_ends_with_the_signals_status_too() {
         .run();
     without_outputs(&staged, 143);
 }
+
+#[test]
+fn a_full_pipe_as_stderr_does_not_hold_up_the_end() {
+    // The thread that ends everything first said so, and waited for a reader.
+    let mut running = example()
+        .script("A", "finalize", LONG)
+        .wrapped([
+            "bash",
+            "-c",
+            "exec 2> >(sleep 1000); head -c 65536 /dev/zero >&2; exec \"$@\"",
+            "bash",
+        ])
+        .start();
+    let _pids = running.wait_for_line("pids");
+    running.signal(Signal::SIGTERM);
+    let _staged = running.finish();
+}
