@@ -20,6 +20,10 @@ use crate::layout::{make_directories, parent};
 use crate::output::OutputFile;
 use crate::staging::{Selected, Staging};
 
+/// Threads that compress each of the two: that many keep up with the one that reads and the one that
+/// takes the checksums, and each costs 3 MiB of staging's memory.
+const MOST_THREADS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
+
 /// Packs droplet and cache, publishes both or none, and says what staging cost.
 pub(crate) fn deliver(staging: &Staging<'_>, selected: &Selected) -> Result<(), StagingError> {
     let origin = complete(staging)?;
@@ -67,7 +71,7 @@ fn pack_both(
     let cache_tree = Tree::new(&config.cache_dir);
     let stop = AtomicBool::new(false);
     let options = PackOptions {
-        threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(MOST_THREADS),
         source_date_epoch: source_date_epoch(staging.environment),
         stop: &stop,
     };
