@@ -214,6 +214,21 @@ fn an_output_is_replaced_whole() {
 }
 
 #[test]
+fn archives_written_into_the_app_are_not_in_it() {
+    // Once each was packed half written into the other.
+    let staged = plain()
+        .flag("outputDroplet", "app/droplet")
+        .flag("outputBuildArtifactsCache", "app/cache")
+        .run()
+        .succeeds();
+    let names = staged.path("names");
+    let list =
+        format!("tar -tzf '{}' > '{}'", staged.path("app/droplet").display(), names.display());
+    tool("sh", ["-c", &list]);
+    assert!(!staged.read("names").contains("partial"), "{}", staged.read("names"));
+}
+
+#[test]
 fn a_large_app_is_packed_in_little_memory() {
     let stage = plain();
     let noise = "head -c 96M /dev/urandom > \"$0\"";

@@ -124,7 +124,7 @@ impl LocateError {
         match self {
             Self::Missing { path, buildpack } => {
                 let directory = path.parent().unwrap_or(path).display();
-                vec![format!("buildpack {buildpack} is not installed in {directory}")]
+                vec![format!("buildpack '{buildpack}' is not installed in {directory}")]
             }
             Self::NoBin(_) => Vec::new(),
         }

@@ -91,6 +91,7 @@ impl Config {
     ) -> Result<Self, StagingError> {
         let flags: Flags = flags::parse(arguments.skip(1))?;
         flags.refuse_empty()?;
+        flags.refuse_one_file_for_both()?;
         let clean = |path: &OsString| paths::clean(Path::new(path));
         Ok(Self {
             build_dir: clean(&flags.build_dir),
@@ -109,6 +110,16 @@ impl Config {
 }
 
 impl Flags {
+    /// Droplet and cache are written at the same time.
+    fn refuse_one_file_for_both(&self) -> Result<(), StagingError> {
+        let [droplet, cache] =
+            [&self.output_droplet, &self.output_cache].map(|it| paths::clean(Path::new(it)));
+        if droplet == cache && droplet != Path::new("/dev/null") {
+            return Err(StagingError::OneOutput(droplet));
+        }
+        Ok(())
+    }
+
     /// Reports every flag whose value is empty, sorted by name.
     fn refuse_empty(&self) -> Result<(), StagingError> {
         let missing: Vec<String> = [

@@ -15,10 +15,11 @@ use lifecycle::report::{system_words, warn};
 use lifecycle::staging_report::{Origin, Output};
 
 use crate::account;
-use crate::error::{PackingError, PathError, StagingError};
+use crate::error::{PackingError, StagingError};
 use crate::layout::{make_directories, parent};
 use crate::output::OutputFile;
 use crate::staging::{Selected, Staging};
+use lifecycle::file::FileError;
 
 /// Threads that compress each of the two: that many keep up with the one that reads and the one that
 /// takes the checksums, and each costs 3 MiB of staging's memory.
@@ -51,11 +52,11 @@ pub(crate) fn deliver(staging: &Staging<'_>, selected: &Selected) -> Result<(), 
 }
 
 /// Adds to the contents directory what every droplet has beside the buildpacks' own things.
-fn complete(staging: &Staging<'_>) -> Result<Origin, PathError> {
+fn complete(staging: &Staging<'_>) -> Result<Origin, FileError> {
     let stack = staging.environment.get("CF_STACK").unwrap_or_default();
     let origin = Origin::here(stack.to_string_lossy().into_owned());
     let contents = staging.layout.contents();
-    origin.write(contents).map_err(PathError::on("write", contents))?;
+    origin.write(contents).map_err(FileError::on("write", contents))?;
     staging.layout.complete()?;
     Ok(origin)
 }
@@ -73,6 +74,7 @@ fn pack_both(
     let options = PackOptions {
         threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).min(MOST_THREADS),
         source_date_epoch: source_date_epoch(staging.environment),
+        outputs: &[&droplet.file, &cache.file],
         stop: &stop,
     };
     let one = |tree: &Tree, output: &OutputFile, path: &Path| {

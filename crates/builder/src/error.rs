@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use lifecycle::archive::error::PackError;
+use lifecycle::file::FileError;
 use lifecycle::flags::FlagError;
 use lifecycle::json::JsonError;
-use lifecycle::report::{Failure, system_words};
+use lifecycle::report::Failure;
 use lifecycle::services::ServicesError;
 use lifecycle::staging_result::StagingResultError;
 use lifecycle::url::UrlError;
@@ -27,6 +28,12 @@ pub enum StagingError {
     /// Flags with an empty value.
     #[error("{0}")]
     MissingFlags(String),
+    /// One file for droplet and cache.
+    #[error(
+        "-outputDroplet and -outputBuildArtifactsCache are the same file, {}: give each its own",
+        .0.display()
+    )]
+    OneOutput(PathBuf),
     /// Platform options or CredHub.
     #[error(transparent)]
     Services(#[from] ServicesError),
@@ -35,7 +42,7 @@ pub enum StagingError {
     Signals(#[source] io::Error),
     /// A directory that staging needs.
     #[error("Failed to set up filesystem when generating droplet")]
-    Layout(#[source] PathError),
+    Layout(#[source] FileError),
     /// A key that looks like a URL and is none.
     #[error("Invalid buildpack url ({key})")]
     BuildpackUrl {
@@ -84,13 +91,13 @@ pub enum StagingError {
     Json(#[from] JsonError),
     /// A file or directory of staging's own.
     #[error(transparent)]
-    Path(#[from] PathError),
+    Path(#[from] FileError),
     /// The droplet.
     #[error("Failed to compress droplet filesystem")]
     Droplet(#[source] PackingError),
     /// The directory for the packed cache.
     #[error("Failed to create output build artifacts cache dir")]
-    CacheDir(#[source] PathError),
+    CacheDir(#[source] FileError),
     /// The packed cache.
     #[error("Failed to compress build artifacts")]
     Cache(#[source] PackingError),
@@ -111,7 +118,7 @@ pub enum CompileError {
     Compile(#[source] ScriptError),
     /// The deps directory of a buildpack that only compiles.
     #[error(transparent)]
-    Path(#[from] PathError),
+    Path(#[from] FileError),
 }
 
 /// `bin/release`.
@@ -133,30 +140,7 @@ pub enum PackingError {
     Pack(#[from] PackError),
     /// Its file could not be opened.
     #[error(transparent)]
-    Path(#[from] PathError),
-}
-
-/// A system call on a path that failed, in the predecessor's form: `mkdir /x: not a directory`.
-#[derive(Debug, thiserror::Error)]
-#[error("{verb} {}: {}", path.display(), system_words(cause))]
-pub struct PathError {
-    /// What was tried: `mkdir`, `open`, `stat`.
-    pub verb: &'static str,
-    /// On what.
-    pub path: PathBuf,
-    /// What the system said.
-    pub cause: io::Error,
-}
-
-impl PathError {
-    /// For `map_err`: names what was tried on `path`.
-    pub(crate) fn on(
-        verb: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |cause| Self { verb, path, cause }
-    }
+    Path(#[from] FileError),
 }
 
 impl StagingError {
@@ -189,6 +173,7 @@ impl Failure for StagingError {
             Self::Release(_) => 224,
             Self::NoSupply { .. } | Self::Locate(_) | Self::Supply(_) => 225,
             Self::MissingFlags(_)
+            | Self::OneOutput(_)
             | Self::Signals(_)
             | Self::Layout(_)
             | Self::BuildpackUrl { .. }

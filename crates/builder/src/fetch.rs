@@ -8,7 +8,7 @@ mod zip;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -45,16 +45,6 @@ pub(crate) struct FetchOptions<'a> {
     pub(crate) environment: &'a Environment,
     /// Told of files and directories that must not outlive a failure.
     pub(crate) cleanup: &'a Cleanup,
-}
-
-impl<'a> FetchOptions<'a> {
-    /// `$TMPDIR`, or `/tmp`.
-    fn temporary_directory(&self) -> &'a Path {
-        match self.environment.get("TMPDIR") {
-            Some(directory) if !directory.is_empty() => Path::new(directory),
-            _ => Path::new("/tmp"),
-        }
-    }
 }
 
 /// A buildpack that was brought.

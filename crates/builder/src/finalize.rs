@@ -5,10 +5,11 @@ use std::io;
 
 use lifecycle::report::warn;
 
-use crate::error::{CompileError, PathError};
+use crate::error::CompileError;
 use crate::script;
 use crate::staging::{Selected, Staging};
 use crate::supply::supply_one;
+use lifecycle::file::FileError;
 
 /// Printed when the last buildpack can't see what the others supplied.
 const ONLY_COMPILES: &str = "Warning: the last buildpack is not compatible with multi-buildpack apps \
@@ -50,7 +51,7 @@ fn compile(staging: &Staging<'_>, selected: &Selected) -> Result<(), CompileErro
     match fs::remove_dir_all(&deps) {
         // A supply buildpack may have taken it away.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        removed => removed.map_err(PathError::on("remove", deps))?,
+        removed => removed.map_err(FileError::on("remove", deps))?,
     }
     let cache = staging.layout.final_cache();
     let arguments = [staging.config.build_dir.as_os_str(), cache.as_os_str()];

@@ -16,7 +16,8 @@ use nix::sys::time::TimeSpec;
 use crate::buildpack::Order;
 use crate::cleanup::{Cleanup, Guard};
 use crate::config::Config;
-use crate::error::{PathError, StagingError};
+use crate::error::StagingError;
+use lifecycle::file::FileError;
 
 /// Where the scripts put things. The contents directory goes away with this.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl Layout {
         order: &Order,
         environment: &Environment,
         cleanup: &Cleanup,
-    ) -> Result<Self, PathError> {
+    ) -> Result<Self, FileError> {
         for file in [&config.output_droplet, &config.output_metadata] {
             make_directories(&parent(file))?;
         }
@@ -104,7 +105,7 @@ impl Layout {
 
     /// Makes the directories that every droplet has and no script is told of, and dates what is
     /// staging's own.
-    pub(crate) fn complete(&self) -> Result<(), PathError> {
+    pub(crate) fn complete(&self) -> Result<(), FileError> {
         let contents = self.contents();
         make_directory(&contents.join("tmp"))?;
         make_directory(&contents.join("logs"))?;
@@ -112,7 +113,7 @@ impl Layout {
             match date(&contents.join(own)) {
                 // A buildpack may have taken deps away.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                dated => dated.map_err(PathError::on("date", contents.join(own)))?,
+                dated => dated.map_err(FileError::on("date", contents.join(own)))?,
             }
         }
         Ok(())
@@ -130,29 +131,28 @@ fn date(path: &Path) -> io::Result<()> {
 }
 
 /// A new directory `contents<random>` in `$TMPDIR` or `/tmp`, for this user alone.
-fn private_directory(environment: &Environment) -> Result<PathBuf, PathError> {
-    let base = environment.get("TMPDIR").filter(|base| !base.is_empty());
-    let base = base.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
-    fs::metadata(&base).map_err(PathError::on("stat", &base))?;
+fn private_directory(environment: &Environment) -> Result<PathBuf, FileError> {
+    let base = environment.temporary_directory();
+    fs::metadata(base).map_err(FileError::on("stat", base))?;
     let directory = tempfile::Builder::new()
         .prefix("contents")
         .permissions(Permissions::from_mode(0o700))
-        .tempdir_in(&base)
+        .tempdir_in(base)
         // Its words name the path once more, and not as Go does.
         .map_err(|error| io::Error::from(error.kind()));
     // The guard removes it, also after a signal, which tempfile's own drop does not.
-    Ok(directory.map_err(PathError::on("mkdir", base.join("contents")))?.keep())
+    Ok(directory.map_err(FileError::on("mkdir", base.join("contents")))?.keep())
 }
 
 /// Makes the directory and its parents, mode 0755 less umask. An error names the part that failed.
-pub(crate) fn make_directories(path: &Path) -> Result<(), PathError> {
+pub(crate) fn make_directories(path: &Path) -> Result<(), FileError> {
     let mut missing = Vec::new();
     for part in path.ancestors().filter(|part| !part.as_os_str().is_empty()) {
         match fs::metadata(part) {
             Ok(metadata) if metadata.is_dir() => break,
             Ok(_) => {
                 let cause = io::Error::from(nix::errno::Errno::ENOTDIR);
-                return Err(PathError::on("mkdir", part)(cause));
+                return Err(FileError::on("mkdir", part)(cause));
             }
             Err(_) => missing.push(part),
         }
@@ -161,11 +161,11 @@ pub(crate) fn make_directories(path: &Path) -> Result<(), PathError> {
 }
 
 /// Makes the directory, in a parent that is there.
-fn make_directory(path: &Path) -> Result<(), PathError> {
+fn make_directory(path: &Path) -> Result<(), FileError> {
     match DirBuilder::new().mode(0o755).create(path) {
         // Another process was quicker.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made.and_then(|()| date(path)).map_err(PathError::on("mkdir", path)),
+        made => made.and_then(|()| date(path)).map_err(FileError::on("mkdir", path)),
     }
 }
 

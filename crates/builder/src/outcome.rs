@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 
-use lifecycle::file;
+use lifecycle::file::{self, FileError};
 use lifecycle::process::{LaunchPlan, Process};
 use lifecycle::report::warn;
 use lifecycle::staging_info::{STAGING_INFO, StagingInfo};
 use lifecycle::staging_result::{BuildpackMetadata, StagingResult, StagingResultError};
 
-use crate::error::{PathError, ReleaseError, StagingError};
+use crate::error::{ReleaseError, StagingError};
 use crate::launch_plan::{self, NO_START_COMMAND};
 use crate::staging::{Selected, Staging};
 use crate::{buildpack_metadata, release, script};
@@ -103,6 +103,6 @@ fn write_staging_info(
         config: last.and_then(|it| it.config.clone()),
     };
     let path = staging.layout.contents().join(STAGING_INFO);
-    file::create(&path, info.to_line()?.as_bytes()).map_err(PathError::on("open", path))?;
+    file::create(&path, info.to_line()?.as_bytes()).map_err(FileError::on("open", path))?;
     Ok(())
 }

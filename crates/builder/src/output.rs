@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 
 use crate::cleanup::{Cleanup, Guard};
-use crate::error::PathError;
 use crate::layout::parent;
+use lifecycle::file::FileError;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -22,8 +22,8 @@ pub(crate) struct OutputFile {
 
 impl OutputFile {
     /// Opens a file that will be `destination`. Symbolic links are followed, as by `open(2)`.
-    pub(crate) fn create(destination: &Path, cleanup: &Cleanup) -> Result<Self, PathError> {
-        let error = PathError::on("open", destination);
+    pub(crate) fn create(destination: &Path, cleanup: &Cleanup) -> Result<Self, FileError> {
+        let error = FileError::on("open", destination);
         match Self::try_create(destination, cleanup) {
             Ok(output) => Ok(output),
             Err(cause) => Err(error(cause)),
@@ -53,12 +53,12 @@ impl OutputFile {
     }
 
     /// Moves all files to their destinations, all or none; then staging has succeeded.
-    pub(crate) fn publish(outputs: &[&Self], cleanup: &Cleanup) -> Result<(), PathError> {
+    pub(crate) fn publish(outputs: &[&Self], cleanup: &Cleanup) -> Result<(), FileError> {
         let moves: Vec<(&Guard, &Path)> = outputs
             .iter()
             .filter_map(|output| Some((output.partial.as_ref()?, output.destination.as_path())))
             .collect();
-        cleanup.publish(&moves).map_err(|(path, cause)| PathError::on("rename", path)(cause))
+        cleanup.publish(&moves).map_err(|(path, cause)| FileError::on("rename", path)(cause))
     }
 }
 

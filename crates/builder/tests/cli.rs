@@ -114,6 +114,14 @@ fn empty_flags_are_missing_flags_with_status_1() {
 }
 
 #[test]
+fn one_file_for_droplet_and_cache_is_refused_with_status_1() {
+    let arguments =
+        ["-buildpackOrder=A", "-outputDroplet=/x/y", "-outputBuildArtifactsCache=/x//y"];
+    let sentence = "-outputDroplet and -outputBuildArtifactsCache are the same file, /x/y: give each its own\n";
+    assert_eq!(run(&arguments), (1, sentence.to_owned()));
+}
+
+#[test]
 fn all_missing_flags_are_named_in_order() {
     let strings = FLAGS.iter().filter(|(_, kind, _)| *kind == " string");
     let empty: Vec<String> = strings.clone().rev().map(|(name, ..)| format!("-{name}=")).collect();

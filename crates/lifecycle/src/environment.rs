@@ -40,6 +40,12 @@ impl Environment {
         self.variables.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
     }
 
+    /// Where temporary files go: `$TMPDIR`, or `/tmp`.
+    pub fn temporary_directory(&self) -> &Path {
+        let directory = self.get("TMPDIR").filter(|directory| !directory.is_empty());
+        Path::new(directory.unwrap_or_else(|| OsStr::new("/tmp")))
+    }
+
     /// Sets `name`, in its place if it is there.
     pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
         match self.variables.iter_mut().find(|(key, _)| key == name) {

@@ -15,13 +15,13 @@ use crate::report::system_words;
 /// else, `/dev/zero` for one.
 pub const LONGEST: u64 = 16 * 1024 * 1024;
 
-/// A call on a file that failed.
+/// A call on a file or directory that failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{call} {}: {}", path.display(), system_words(cause))]
 pub struct FileError {
-    /// `open`, `read`, `write` or `rename`.
+    /// What was tried: `open`, `read`, `mkdir`, `rename`.
     pub call: &'static str,
-    /// The file.
+    /// On what.
     pub path: PathBuf,
     /// What the system said.
     pub cause: io::Error,
@@ -29,8 +29,8 @@ pub struct FileError {
 
 impl FileError {
     /// For `map_err`: names the call that was tried on `path`.
-    fn on(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
+    pub fn on(call: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
         move |cause| Self { call, path, cause }
     }
 }

@@ -240,7 +240,7 @@ impl<'a> Clone<'a> {
     /// Whether git succeeded, and all it said. It writes to a file, so that nobody waits for a
     /// credential daemon that git leaves behind with its streams open.
     fn output(&self, words: &[&OsStr]) -> Result<(bool, String), Ended> {
-        let mut said = tempfile::tempfile_in(self.job.options.temporary_directory())?;
+        let mut said = tempfile::tempfile_in(self.job.options.environment.temporary_directory())?;
         let mut command = Command::new("git");
         command.args(words).env_clear().envs(self.job.options.environment.iter());
         for (name, value) in DEFAULTS {

@@ -123,7 +123,7 @@ fn client(options: &FetchOptions<'_>) -> Client {
 /// A new file in `$TMPDIR`, named after the last element of the URL's path and random digits, which
 /// take the place of a `*` in it.
 fn temporary(job: &Job<'_>) -> Result<(PathBuf, File), DownloadError> {
-    let directory = job.options.temporary_directory();
+    let directory = job.options.environment.temporary_directory();
     let name = Path::new(job.url.path()).file_name().unwrap_or_default().to_string_lossy();
     let name: String = name.chars().take(NAME_LENGTH).collect();
     let digits = RandomState::new().hash_one(&name);

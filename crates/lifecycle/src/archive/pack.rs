@@ -28,6 +28,8 @@ pub struct PackOptions<'a> {
     pub threads: NonZeroUsize,
     /// Seconds since 1970; newer files are said to be of that time (`SOURCE_DATE_EPOCH`).
     pub source_date_epoch: Option<i64>,
+    /// Other archives that are being written, maybe into the same tree: not packed.
+    pub outputs: &'a [&'a File],
     /// Set it and packing ends soon with [`PackError::Stopped`].
     pub stop: &'a AtomicBool,
 }
@@ -60,10 +62,11 @@ pub fn pack(
     options: &PackOptions<'_>,
 ) -> Result<Packed, PackError> {
     let writing = |error| PackError::Write { path: path.to_owned(), error };
-    let metadata = output.metadata().map_err(writing)?;
+    let inode = |file: &File| file.metadata().map(|it| (it.dev(), it.ino()));
+    let all = options.outputs.iter().copied().chain([output]);
+    let outputs = all.map(inode).collect::<io::Result<_>>().map_err(writing)?;
     let (blocks, work, compressed) = blocks(options.threads, options.stop);
-    let inode = (metadata.dev(), metadata.ino());
-    let stream = TarStream::new(blocks, options.source_date_epoch, inode);
+    let stream = TarStream::new(blocks, options.source_date_epoch, outputs);
     let work = Mutex::new(work);
     let (read, written) = thread::scope(|scope| {
         for started in 0..options.threads.get() {

@@ -21,8 +21,8 @@ pub(super) struct TarStream<'a> {
     blocks: Blocks<'a>,
     /// Files newer than this are said to be of this time.
     newest: Option<i64>,
-    /// The archive itself.
-    output: Inode,
+    /// The archives that are being written.
+    outputs: Vec<Inode>,
     /// Name of each file that has several, and how many links to it are yet to come.
     links: HashMap<Inode, (Vec<u8>, u64)>,
     entries: u64,
@@ -47,12 +47,12 @@ impl From<Closed> for PackError {
 }
 
 impl<'a> TarStream<'a> {
-    pub(super) fn new(blocks: Blocks<'a>, newest: Option<i64>, output: Inode) -> Self {
+    pub(super) fn new(blocks: Blocks<'a>, newest: Option<i64>, outputs: Vec<Inode>) -> Self {
         let links = HashMap::new();
-        Self { blocks, newest, output, links, entries: 0, warnings: Vec::new() }
+        Self { blocks, newest, outputs, links, entries: 0, warnings: Vec::new() }
     }
 
-    /// Appends one file of any kind; sockets and the archive itself are left out with a warning.
+    /// Appends one file of any kind; sockets and archives being written are left out with a warning.
     pub(super) fn append(&mut self, found: &Found) -> Result<(), PackError> {
         if found.kind.is_socket() {
             self.warn(&found.source, "is a socket: not packed");
@@ -64,8 +64,8 @@ impl<'a> TarStream<'a> {
             return Err(PackError::Vanished { path: found.source.clone() });
         }
         let inode = (metadata.dev(), metadata.ino());
-        if inode == self.output {
-            self.warn(&found.source, "is the archive itself: not packed");
+        if self.outputs.contains(&inode) {
+            self.warn(&found.source, "is an archive being written: not packed");
             return Ok(());
         }
         if found.name.file_name().is_some_and(|name| contains(name.as_bytes(), b".wh.")) {

@@ -21,7 +21,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 
 fn options(threads: usize) -> PackOptions<'static> {
     let threads = NonZeroUsize::new(threads).unwrap();
-    PackOptions { threads, source_date_epoch: None, stop: &NEVER }
+    PackOptions { threads, source_date_epoch: None, outputs: &[], stop: &NEVER }
 }
 
 fn pack_to(path: &Path, tree: &Tree, options: &PackOptions<'_>) -> Result<Packed, PackError> {

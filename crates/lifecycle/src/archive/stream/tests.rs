@@ -18,7 +18,7 @@ static NEVER: AtomicBool = AtomicBool::new(false);
 /// Runs `test` on a stream whose blocks nobody compresses, and gives its warnings.
 fn with_stream(output: Inode, test: impl FnOnce(&mut TarStream<'_>)) -> Vec<String> {
     let (blocks, _work, _compressed) = blocks(NonZeroUsize::MIN, &NEVER);
-    let mut stream = TarStream::new(blocks, None, output);
+    let mut stream = TarStream::new(blocks, None, vec![output]);
     test(&mut stream);
     stream.finish().unwrap().warnings
 }
@@ -93,7 +93,7 @@ fn sockets_and_the_archive_itself_are_left_out_and_whiteouts_are_not() {
     });
     let of = |name: &str, what: &str| format!("{} {what}", at(name).display());
     let expected = [
-        of("droplet", "is the archive itself: not packed"),
+        of("droplet", "is an archive being written: not packed"),
         of("socket", "is a socket: not packed"),
         of("x.wh.y", "has .wh. in its name: image layers take it for a deletion"),
     ];
@@ -107,7 +107,7 @@ fn files_over_8_gib_are_packed_whole() {
     let directory = TempDir::new_in("/dev/shm").unwrap();
     File::create(directory.path().join("large")).unwrap().set_len(SIZE).unwrap();
     let (blocks, work, compressed) = blocks(NonZeroUsize::MIN, &NEVER);
-    let mut stream = TarStream::new(blocks, None, (0, 0));
+    let mut stream = TarStream::new(blocks, None, Vec::new());
     let (start, tar_bytes) = thread::scope(|scope| {
         // Compressing nothing but zeros would take most of a minute.
         let worker = scope.spawn(|| {
