@@ -198,7 +198,7 @@ fn status_line(line: &[u8]) -> Result<([u8; 2], u16), Malformed> {
     let error = Malformed("it does not begin with a status line");
     let Some((version, rest)) = line.split_first_chunk::<8>() else { return Err(error) };
     let &[b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version else { return Err(error) };
-    let code = rest.trim_ascii_start();
+    let code = &rest[rest.iter().take_while(|&&byte| byte == b' ').count()..];
     let code_end = code.iter().position(|&byte| byte == b' ').unwrap_or(code.len());
     let is_apart = rest.first() == Some(&b' ');
     let is_version = major.is_ascii_digit() && minor.is_ascii_digit();

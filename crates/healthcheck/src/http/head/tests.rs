@@ -61,6 +61,7 @@ fn what_only_looks_like_a_status_line_is_malformed() {
         "HTTP/1.1 -20",
         "HTTP/1.1",
         "HTTP/1.1200 OK",
+        "HTTP/1.1 \t200 OK",
         "HTTP/x.1 200 OK",
         "SSH-2.0-OpenSSH_9.2",
         "\u{16}\u{3}\u{1}",
