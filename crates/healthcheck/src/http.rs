@@ -55,9 +55,9 @@ pub fn get(url: Url, deadline: Deadline) -> Result<Answer, NoAnswer> {
     for _ in 0..MAX_REQUESTS {
         let mut exchange = Exchange::start(&url, referer.as_ref(), deadline)?;
         let head = exchange.final_head()?;
+        let after = started.elapsed();
+        exchange.finish(&head);
         if !is_redirect(&head) {
-            let after = started.elapsed();
-            exchange.finish(&head);
             return Ok(Answer { status: head.status, after });
         }
         let next = url.join(&head.location);

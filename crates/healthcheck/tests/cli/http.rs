@@ -1,5 +1,6 @@
 //! HTTP checks: requests, verdicts, answers, redirects (contract, section 6).
 
+use std::io::Write;
 use std::time::Duration;
 
 use crate::run::{Run, own_address, run};
@@ -295,6 +296,24 @@ fn a_redirected_request_names_where_it_comes_from() {
         second.contains("\r\nUser-Agent: diego-healthcheck\r\nX-Forwarded-Proto: https\r\n"),
         "{second}"
     );
+}
+
+#[test]
+fn the_body_of_a_redirect_is_read_before_it_is_followed() {
+    // The connection was closed after the header: the app saw its own answer fail.
+    let (sender, sent) = std::sync::mpsc::channel();
+    let port = serve(move |mut stream| {
+        if request(&mut stream).starts_with("GET /last ") {
+            return send(&mut stream, OK.as_bytes());
+        }
+        send(&mut stream, b"HTTP/1.1 302 x\r\nLocation: /last\r\nContent-Length: 4\r\n\r\n");
+        std::thread::sleep(Duration::from_millis(50));
+        send(&mut stream, b"bo");
+        std::thread::sleep(Duration::from_millis(50));
+        sender.send(stream.write_all(b"dy").is_ok()).unwrap();
+    });
+    get(port, "/").passes();
+    assert!(sent.recv_timeout(Duration::from_secs(5)).unwrap());
 }
 
 #[test]
