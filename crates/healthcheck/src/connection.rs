@@ -121,6 +121,11 @@ fn forget(stream: &TcpStream) {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use nix::sys::socket::{
+        AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockname, socket,
+    };
 
     use super::*;
 
@@ -129,6 +134,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert!(!is_self_connected(&stream));
+        // Bound first, connected to where it is bound.
+        let (family, kind) = (AddressFamily::Inet, SockType::Stream);
+        let own = socket(family, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+        bind(own.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let here: SockaddrIn = getsockname(own.as_raw_fd()).unwrap();
+        connect(own.as_raw_fd(), &here).unwrap();
+        assert!(is_self_connected(&TcpStream::from(own)));
     }
 
     #[test]
