@@ -199,7 +199,7 @@ fn usage(command: &Command) -> String {
 fn default_note(flag: &Arg, kind: &str) -> String {
     let default = flag.get_default_values().first().and_then(|value| value.to_str());
     match default {
-        None | Some("" | "false") => String::new(),
+        None | Some("" | "false" | "0s") => String::new(),
         Some(value) if kind == " string" => format!(" (default {value:?})"),
         Some(value) => format!(" (default {value})"),
     }

@@ -83,6 +83,7 @@ fn help_is_the_usage_list_on_stderr_and_status_0() {
         {
             assert!(usage.contains(default), "{default} in {usage}");
         }
+        assert!(!usage.contains("(default 0s)"), "a zero is no default worth a word: {usage}");
     }
 }
 
