@@ -104,11 +104,12 @@ impl Machine<'_> {
     }
 
     fn on_other_ports(&self, all: &[Listener], to: SocketAddr) -> Vec<String> {
-        let others: Vec<&Listener> = all
+        // An app that only missed its port is named before what is bound to loopback on purpose.
+        let (inner, outer): (Vec<&Listener>, Vec<&Listener>) = all
             .iter()
             .filter(|other| !is_platform_port(other.port))
-            .take(NAMED_LISTENERS)
-            .collect();
+            .partition(|other| other.address.is_loopback());
+        let others: Vec<&Listener> = outer.into_iter().chain(inner).take(NAMED_LISTENERS).collect();
         if others.is_empty() {
             return vec!["nor does the app on any other port".to_owned()];
         }

@@ -72,6 +72,18 @@ fn a_refused_connection_tells_who_listens_where_instead() {
             &[(PORT_3000, 0, 7), (SSH, 0, 8)],
             " (nothing listens on port 8080; node, pid 17, listens on 0.0.0.0:3000, though its $PORT is 8080)",
         ),
+        // Three are named, those bound to loopback last.
+        (
+            &[
+                ("0100007F:0001", 0, 7),
+                ("0100007F:0002", 0, 7),
+                ("0100007F:0003", 0, 7),
+                (PORT_3000, 0, 700),
+            ],
+            " (nothing listens on port 8080; a process listens on 0.0.0.0:3000; \
+             node, pid 17, listens on 127.0.0.1:1, though its $PORT is 8080; \
+             node, pid 17, listens on 127.0.0.1:2, though its $PORT is 8080)",
+        ),
         // Whose socket it is cannot be seen.
         (
             &[(PORT_3000, 0, 700)],
