@@ -15,7 +15,7 @@ use crate::connection::{Connection, Deadline};
 use crate::error::{HttpError, Progress};
 use crate::url::Url;
 use body::BodyEnd;
-use head::{Head, HeadParser};
+use head::{Head, HeadParser, NO_STATUS_LINE};
 
 /// Requests of one check in all, redirects included.
 const MAX_REQUESTS: usize = 10;
@@ -73,6 +73,15 @@ fn is_redirect(head: &Head) -> bool {
     matches!(head.status, 301 | 302 | 303 | 307 | 308) && !head.location.is_empty()
 }
 
+/// What an answer is that ends before its header does.
+fn cut_off(parser: &HeadParser, progress: Progress) -> HttpError {
+    if parser.is_foreign() {
+        HttpError::Malformed(NO_STATUS_LINE.0)
+    } else {
+        HttpError::Closed(progress)
+    }
+}
+
 /// One request and its answer.
 struct Exchange {
     to: SocketAddr,
@@ -119,7 +128,7 @@ impl Exchange {
             }
             let progress = if parser.is_empty() { Progress::Waiting } else { Progress::Answering };
             match self.connection.read(&mut self.buffer) {
-                Ok(0) => return Err(NoAnswer::Failed(HttpError::Closed(progress))),
+                Ok(0) => return Err(NoAnswer::Failed(cut_off(&parser, progress))),
                 Ok(count) => self.unused = 0..count,
                 Err(error) => return Err(no_answer(&error, self.to, progress)),
             }

@@ -28,6 +28,9 @@ pub enum Framing {
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
+/// Another protocol's answer, or no protocol's.
+pub const NO_STATUS_LINE: Malformed = Malformed("it does not begin with a status line");
+
 /// A header longer than this is refused.
 const HEADER_LIMIT: usize = 10 << 20;
 /// Bytes kept of one line. Longer lines are skipped, unless they matter.
@@ -74,6 +77,12 @@ impl HeadParser {
     /// Whether anything was read yet.
     pub fn is_empty(&self) -> bool {
         self.seen == 0
+    }
+
+    /// Whether what was read so far cannot become an answer.
+    pub fn is_foreign(&self) -> bool {
+        let is_begin = || self.line.iter().zip(b"HTTP/").all(|(ours, theirs)| ours == theirs);
+        self.version_and_status.is_none() && !is_begin()
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
@@ -195,17 +204,19 @@ impl HeadParser {
 /// `HTTP/d.d`, blanks, three digits, nothing or a blank and the reason. Gives the version's digits
 /// and the status.
 fn status_line(line: &[u8]) -> Result<([u8; 2], u16), Malformed> {
-    let error = Malformed("it does not begin with a status line");
-    let Some((version, rest)) = line.split_first_chunk::<8>() else { return Err(error) };
-    let &[b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version else { return Err(error) };
+    let Some((version, rest)) = line.split_first_chunk::<8>() else { return Err(NO_STATUS_LINE) };
+    let &[b'H', b'T', b'T', b'P', b'/', major, b'.', minor] = version else {
+        return Err(NO_STATUS_LINE);
+    };
     let code = &rest[rest.iter().take_while(|&&byte| byte == b' ').count()..];
     let code_end = code.iter().position(|&byte| byte == b' ').unwrap_or(code.len());
     let is_apart = rest.first() == Some(&b' ');
     let is_version = major.is_ascii_digit() && minor.is_ascii_digit();
     if !is_apart || !is_version || code_end != 3 {
-        return Err(error);
+        return Err(NO_STATUS_LINE);
     }
-    let status = decimal(&code[..3]).and_then(|status| u16::try_from(status).ok()).ok_or(error)?;
+    let status =
+        decimal(&code[..3]).and_then(|status| u16::try_from(status).ok()).ok_or(NO_STATUS_LINE)?;
     Ok(([major, minor], status))
 }
 

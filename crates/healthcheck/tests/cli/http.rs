@@ -153,6 +153,12 @@ fn what_is_no_answer_is_status_5_with_the_fixed_words_and_the_cause() {
             "HTTP/1.1 200 OK\r\nX: y",
             "the app closed the connection in the middle of the answer's header",
         ),
+        // The begin of a TLS alert: the app expects https.
+        (
+            "\x15\x03\x01\0\x02\x02\x46",
+            "the app's answer is not HTTP: it does not begin with a status line",
+        ),
+        ("HTT", "the app closed the connection in the middle of the answer's header"),
         ("SSH-2.0-x\r\n", "the app's answer is not HTTP: it does not begin with a status line"),
         (
             "\r\nHTTP/1.1 200 OK\r\n\r\n",
