@@ -153,12 +153,6 @@ fn what_is_no_answer_is_status_5_with_the_fixed_words_and_the_cause() {
             "HTTP/1.1 200 OK\r\nX: y",
             "the app closed the connection in the middle of the answer's header",
         ),
-        // The begin of a TLS alert: the app expects https.
-        (
-            "\x15\x03\x01\0\x02\x02\x46",
-            "the app's answer is not HTTP: it does not begin with a status line",
-        ),
-        ("HTT", "the app closed the connection in the middle of the answer's header"),
         ("SSH-2.0-x\r\n", "the app's answer is not HTTP: it does not begin with a status line"),
         (
             "\r\nHTTP/1.1 200 OK\r\n\r\n",
@@ -209,6 +203,18 @@ fn what_is_no_answer_is_status_5_with_the_fixed_words_and_the_cause() {
         let run = get(port, "/");
         assert!(run.line.starts_with(&sentence), "{run:?}\nexpected: {sentence}");
         assert_eq!(run.status, Some(5));
+    }
+}
+
+#[test]
+fn an_app_that_speaks_another_protocol_and_closes_is_said_to() {
+    for (answer, cause) in [
+        // The begin of a TLS alert: the app expects https.
+        ("\x15\x03\x01\0\x02", " (the app's answer is not HTTP: it does not begin with"),
+        ("HTT", " (the app closed the connection in the middle of the answer's header"),
+    ] {
+        let run = get(answering(answer), "/");
+        assert!(run.line.contains(cause), "{run:?}");
     }
 }
 
