@@ -29,6 +29,8 @@ const MAX_ENTRIES: usize = 500_000;
 const MAX_RATIO: u64 = 100;
 /// Bytes any zip may unpack to, whatever its ratio: 1 GiB.
 const MAX_UNQUESTIONED: u64 = 1 << 30;
+/// So many letters of a name or path are shown.
+const SHOWN_LETTERS: usize = 300;
 /// How much of a file that is no zip is shown.
 const SHOWN_BYTES: usize = 40;
 
@@ -99,7 +101,7 @@ pub enum UnzipError {
     /// One entry is at fault.
     #[error("zip: entry `{name}`")]
     Entry {
-        /// Its name as stored.
+        /// Its name as stored, in a form that can be printed.
         name: String,
         /// What is wrong with it.
         #[source]
@@ -135,6 +137,12 @@ pub enum EntryFault {
     /// Its place is taken by an earlier entry.
     #[error("there is already {0} of that name")]
     Occupied(&'static str),
+    /// Linux takes no path so long.
+    #[error("its path has more than {0} bytes")]
+    LongPath(usize),
+    /// Each directory on the way to a deep file takes memory: only bombs have so many.
+    #[error("with it, all paths together have more than {0}, so it looks like a zip bomb")]
+    TooManyPaths(Size),
     /// An earlier entry is a file where this one needs a directory.
     #[error("`{0}` is a file, not a directory")]
     NotADirectory(String),
@@ -159,7 +167,7 @@ pub enum EntryFault {
     #[error("the zip cannot be read: {}", system_words(.0))]
     Unreadable(io::Error),
     /// The system refused a step.
-    #[error("{}: {}", path.display(), system_words(cause))]
+    #[error("{}: {}", shown(path.as_os_str().as_bytes()), system_words(cause))]
     System {
         /// The path concerned.
         path: PathBuf,
@@ -300,7 +308,25 @@ fn build(plan: &Plan<'_>, archive: &File, destination: &Path) -> Result<(), Unzi
 }
 
 fn named(path: &Path, fault: EntryFault) -> UnzipError {
-    UnzipError::Entry { name: path.display().to_string(), fault }
+    UnzipError::Entry { name: shown(path.as_os_str().as_bytes()), fault }
+}
+
+/// A name or path within a sentence: on one line, whatever bytes are in it and however many.
+fn shown(name: &[u8]) -> String {
+    let text = String::from_utf8_lossy(name);
+    let mut letters = text.chars();
+    let mut shown = String::new();
+    for letter in letters.by_ref().take(SHOWN_LETTERS) {
+        if letter.is_control() {
+            shown.extend(letter.escape_default());
+        } else {
+            shown.push(letter);
+        }
+    }
+    if letters.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 fn make_directory(path: &Path, mode: u32) -> Result<(), EntryFault> {

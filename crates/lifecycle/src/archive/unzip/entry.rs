@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use zip::read::ZipFileEntry;
 use zip::{CompressionMethod, System};
 
-use super::{EntryFault, UnzipError};
+use super::{EntryFault, UnzipError, shown};
 
 /// An entry that can be unpacked.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Entry {
 }
 
 fn at_fault(name: &[u8], fault: EntryFault) -> UnzipError {
-    UnzipError::Entry { name: String::from_utf8_lossy(name).into_owned(), fault }
+    UnzipError::Entry { name: shown(name), fault }
 }
 
 /// Unix attributes as they are; else what a zipper elsewhere would have meant: everybody reads and

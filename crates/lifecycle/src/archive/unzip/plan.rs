@@ -9,12 +9,17 @@ use std::path::Path;
 
 use super::entry::{Entry, Kind};
 use super::extract::Extractor;
-use super::{EntryFault, Unpacked, UnzipError};
+use super::{EntryFault, Unpacked, UnzipError, shown};
+use crate::size::Size;
 
 /// As many symlinks as Linux follows in one path.
 const MAX_SYMLINKS: usize = 40;
 /// Longest target a symlink can have on Linux, in bytes.
 const MAX_TARGET: u64 = 4095;
+/// Longest path Linux takes, in bytes.
+const MAX_PATH: usize = 4095;
+/// All paths together may have so many bytes: 128 MiB.
+const MAX_PATHS: usize = 128 << 20;
 /// Mode of directories that have no entry of their own.
 const PARENT_MODE: u32 = 0o755;
 
@@ -31,12 +36,14 @@ pub(super) enum Node<'a> {
 pub(super) struct Plan<'a> {
     /// By path relative to the destination. Ordered by bytes: a directory comes before its content.
     nodes: BTreeMap<Vec<u8>, Node<'a>>,
+    /// Bytes of all paths.
+    path_bytes: usize,
 }
 
 impl<'a> Plan<'a> {
     /// Places the entries in order; `archive` is read for the targets of symlinks.
     pub(super) fn new(archive: &File, entries: &'a [Entry]) -> Result<Self, UnzipError> {
-        let mut plan = Self { nodes: BTreeMap::new() };
+        let mut plan = Self { nodes: BTreeMap::new(), path_bytes: 0 };
         let mut extractor = Extractor::new(archive);
         for entry in entries {
             plan.place(entry, &mut extractor).map_err(|fault| entry.at_fault(fault))?;
@@ -83,18 +90,27 @@ impl<'a> Plan<'a> {
             (Some(Node::File(_)), _) => return Err(EntryFault::Occupied("a file")),
             (Some(Node::Symlink { .. }), _) => return Err(EntryFault::Occupied("a symlink")),
         }
-        self.add_parents(&path);
+        self.add_parents(&path)?;
+        self.insert(path, node)
+    }
+
+    fn insert(&mut self, path: Vec<u8>, node: Node<'a>) -> Result<(), EntryFault> {
+        self.path_bytes += path.len();
+        if self.path_bytes > MAX_PATHS {
+            return Err(EntryFault::TooManyPaths(Size(MAX_PATHS as u64)));
+        }
         self.nodes.insert(path, node);
         Ok(())
     }
 
-    fn add_parents(&mut self, path: &[u8]) {
+    fn add_parents(&mut self, path: &[u8]) -> Result<(), EntryFault> {
         for (at, _) in path.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/') {
             if self.nodes.contains_key(&path[..at]) {
                 break;
             }
-            self.nodes.insert(path[..at].to_vec(), Node::Directory { mode: PARENT_MODE });
+            self.insert(path[..at].to_vec(), Node::Directory { mode: PARENT_MODE })?;
         }
+        Ok(())
     }
 
     /// The path that `name` means, without `.`, `..`, doubled slashes and symlinks.
@@ -115,6 +131,9 @@ impl<'a> Plan<'a> {
                 path.push(b'/');
             }
             path.extend_from_slice(component);
+            if path.len() > MAX_PATH {
+                return Err(EntryFault::LongPath(MAX_PATH));
+            }
             match self.nodes.get_key_value(&path) {
                 Some((link, Node::Symlink { target })) if follow_last || !components.is_empty() => {
                     followed += 1;
@@ -128,7 +147,7 @@ impl<'a> Plan<'a> {
                     path.truncate(parent);
                 }
                 Some((_, Node::File(_))) if !components.is_empty() => {
-                    return Err(EntryFault::NotADirectory(text(&path)));
+                    return Err(EntryFault::NotADirectory(shown(&path)));
                 }
                 _ => {}
             }
@@ -138,18 +157,14 @@ impl<'a> Plan<'a> {
 
     fn outside(&self, link: &[u8]) -> EntryFault {
         let target = match self.nodes.get(link) {
-            Some(Node::Symlink { target }) => text(target),
+            Some(Node::Symlink { target }) => shown(target),
             _ => String::new(),
         };
-        EntryFault::Outside { link: text(link), target }
+        EntryFault::Outside { link: shown(link), target }
     }
 }
 
 /// The components of a path, last one first; empty ones and `.` mean nothing.
 fn split(path: &[u8]) -> impl Iterator<Item = &[u8]> {
     path.rsplit(|&byte| byte == b'/').filter(|component| !matches!(component, [] | [b'.']))
-}
-
-fn text(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
 }

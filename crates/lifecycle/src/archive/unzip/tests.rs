@@ -8,6 +8,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::report::chain;
 
+mod names;
+
 const UNIX: u8 = 3;
 const DOS: u8 = 0;
 
