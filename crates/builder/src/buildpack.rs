@@ -25,7 +25,7 @@ impl Key {
     /// Reads one element of the order. Whatever has a scheme is a URL (contract, section 3.3).
     fn parse(text: &str) -> Result<Self, StagingError> {
         let url = Url::parse(text).map_err(|source| StagingError::BuildpackUrl {
-            key: lifecycle::url::mask_passwords(text),
+            key: lifecycle::url::mask_url(text),
             source,
         })?;
         let url = Some(url).filter(|url| !url.scheme().is_empty());

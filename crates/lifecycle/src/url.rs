@@ -12,7 +12,7 @@ mod mask;
 mod reference;
 
 use escape::{Part, escape, is_valid_encoding, unescape};
-pub use mask::mask_passwords;
+pub use mask::{mask_passwords, mask_url};
 
 /// A URL taken apart. [`fmt::Display`] writes it back, password included; [`Url::masked`] hides it.
 #[derive(Clone, PartialEq, Eq)]
@@ -74,7 +74,7 @@ enum Reason {
 impl Url {
     /// Reads `text`. A text without scheme is a URL too: one with a path only.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
-        parse(text).map_err(|reason| UrlError { text: mask_passwords(text), reason })
+        parse(text).map_err(|reason| UrlError { text: mask_url(text), reason })
     }
 
     /// The scheme in lower case, empty if there is none.

@@ -260,7 +260,18 @@ impl<'a> Clone<'a> {
             let name = Signal::try_from(signal).map_or("a signal", Signal::as_str);
             output.extend([ENDED_BY, name, "\n"]);
         }
-        Ok((status.success(), output))
+        Ok((status.success(), self.masked(&output)))
+    }
+
+    /// git's words without the password: not all of them quote the URL whole.
+    fn masked(&self, output: &str) -> String {
+        let user = self.url.split_once("://").and_then(|(_, rest)| rest.split_once('@'));
+        match user.and_then(|(user, _)| user.split_once(':')) {
+            Some((name, password)) => {
+                output.replace(&format!("{name}:{password}@"), &format!("{name}:***@"))
+            }
+            None => output.to_owned(),
+        }
     }
 
     fn wait(&self, command: &mut Command) -> Result<ExitStatus, Ended> {

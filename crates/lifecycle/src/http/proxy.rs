@@ -79,7 +79,7 @@ impl Proxies {
         if is_this_machine(host) || self.exceptions.iter().any(|entry| covers(entry, host, port)) {
             return Ok(Route::Direct);
         }
-        let bad_setting = || Reason::BadProxy(crate::url::mask_passwords(setting));
+        let bad_setting = || Reason::BadProxy(crate::url::mask_url(setting));
         let proxy = proxy_url(setting).ok_or_else(bad_setting)?;
         if url.scheme() == "http" && matches!(proxy.scheme(), "http" | "https") {
             return Ok(Route::Forward(Box::new(proxy)));

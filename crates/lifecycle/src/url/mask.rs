@@ -8,8 +8,8 @@ pub fn mask_passwords(text: &str) -> String {
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         masked.push_str(before);
-        let is_http = before.ends_with("http://") || before.ends_with("https://");
-        match secret(after, is_http) {
+        let word_end = after.find(|c: char| c.is_whitespace() || "'\"<>`".contains(c));
+        match secret(&after[..word_end.unwrap_or(after.len())], is_http(before)) {
             Some((from, to)) => {
                 masked.push_str(&after[..from]);
                 masked.push_str("***");
@@ -22,10 +22,23 @@ pub fn mask_passwords(text: &str) -> String {
     masked
 }
 
-/// Where in `text`, which begins with an authority, the secret stands.
-fn secret(text: &str, is_http: bool) -> Option<(usize, usize)> {
-    let word_end = text.find(|c: char| c.is_whitespace() || "'\"<>`".contains(c));
-    let word = &text[..word_end.unwrap_or(text.len())];
+/// As [`mask_passwords`] for a text that is one URL, valid or not: blanks and quotes in it may
+/// belong to the password.
+pub fn mask_url(text: &str) -> String {
+    let (before, after) = text.split_at(text.find("://").map_or(text.len(), |at| at + 3));
+    match secret(after, is_http(before)) {
+        Some((from, to)) => format!("{before}{}***{}", &after[..from], &after[to..]),
+        None => text.to_owned(),
+    }
+}
+
+fn is_http(before: &str) -> bool {
+    let before = before.to_ascii_lowercase();
+    before.ends_with("http://") || before.ends_with("https://")
+}
+
+/// Where in `word`, which begins with an authority, the secret stands.
+fn secret(word: &str, is_http: bool) -> Option<(usize, usize)> {
     let authority = &word[..word.find(['/', '?', '#']).unwrap_or(word.len())];
     let colon = authority.find(':');
     let end = match (authority.rfind('@'), colon) {

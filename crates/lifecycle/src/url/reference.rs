@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::escape::{Part, unescape};
-use super::{Url, UrlError, mask_passwords};
+use super::{Url, UrlError, mask_url};
 
 impl Url {
     /// Resolves `reference`. User and password stay only where the reference names no host.
@@ -32,7 +32,7 @@ impl Url {
         }
         target.raw_path = without_dots(&target.raw_path);
         let path = unescape(&target.raw_path, Part::Path);
-        let path = path.map_err(|reason| UrlError { text: mask_passwords(reference), reason })?;
+        let path = path.map_err(|reason| UrlError { text: mask_url(reference), reason })?;
         target.path = OsString::from_vec(path);
         Ok(target)
     }

@@ -177,6 +177,21 @@ fn passwords_are_masked() {
 }
 
 #[test]
+fn blanks_and_quotes_may_belong_to_a_password() {
+    for (text, masked) in [
+        ("https://u:p w@h/x", "https://u:***@h/x"),
+        ("https://u:p\"w'<>`@h/x", "https://u:***@h/x"),
+        ("HTTPS://to ken@h/x y", "HTTPS://***@h/x y"),
+        ("ssh://git@h/x y", "ssh://git@h/x y"),
+        ("no url: a:b@c", "no url: a:b@c"),
+    ] {
+        assert_eq!(mask_url(text), masked);
+        let shown = Url::parse(text).map_or_else(|error| error.to_string(), |url| url.masked());
+        assert!(!shown.contains("w@") && !shown.contains("ken@"), "{shown}");
+    }
+}
+
+#[test]
 fn redirects_lead_where_rfc_3986_says() {
     let base = Url::parse("http://u:p@h:1/a/b/c?q").unwrap();
     let table = [

@@ -233,6 +233,16 @@ fn both_attempts_are_shown_where_a_whole_clone_was_tried() {
 }
 
 #[test]
+fn git_may_quote_the_password_outside_of_a_url() {
+    // What it says of git:// URLs.
+    let place = place_with_git("echo 'fatal: unable to look up u:p%40w@h (port 9418)'; exit 3");
+    let (sentence, lines) = place.failure("git://u:p@w@h/x");
+    let said = format!("{sentence} {}", lines.join(" "));
+    assert!(said.contains("unable to look up u:***@h (port"), "{said}");
+    assert!(!said.contains("p%40w"), "{said}");
+}
+
+#[test]
 fn a_missing_git_is_named() {
     let place = Place::new().with("PATH", "/nowhere");
     let (sentence, lines) = place.failure("https://h/bp.git");
