@@ -83,7 +83,7 @@ impl Machine<'_> {
 
     /// Nothing listens at `to`: who listens where instead?
     fn refused(&self, to: SocketAddr) -> Vec<String> {
-        let Some(all) = listeners::all(self.proc) else { return Vec::new() };
+        let Some(all) = listeners::all(self.proc, self.until) else { return Vec::new() };
         if let Some(listener) = all
             .iter()
             .find(|listener| listener.serves(to) || listener.may_serve(to) && (self.is_open)(to))
@@ -137,7 +137,7 @@ impl Machine<'_> {
 
     /// No answer in time: where does it hang?
     fn too_slow(&self, to: SocketAddr, progress: Progress, answered: &[Duration]) -> Vec<String> {
-        let all = listeners::all(self.proc).unwrap_or_default();
+        let all = listeners::all(self.proc, self.until).unwrap_or_default();
         let serving: Vec<&Listener> = all.iter().filter(|other| other.may_serve(to)).collect();
         let mut facts = Vec::new();
         if let Some(first) = serving.first() {
