@@ -18,8 +18,13 @@ pub mod schedule;
 pub mod url;
 
 use std::ffi::OsString;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lifecycle::report::{self, Failure};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::clock::Stopwatch;
 use crate::error::{Error, HealthError};
@@ -28,6 +33,9 @@ use crate::probe::Prober;
 /// Checks as `arguments` (program name included) ask for.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let clock = Stopwatch::start();
+    if process::id() == 1 {
+        end_on_signals();
+    }
     let config = config::read(arguments)?;
     let mut prober = Prober::new(config.check).map_err(|error| failure("", &error, ""))?;
     let outcome = schedule::run(config.schedule, &clock, &mut |budget| prober.check(budget));
@@ -35,6 +43,14 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
         let explanation = prober.explain(&ending.error);
         failure(&ending.prefix, &ending.error, &explanation)
     })
+}
+
+/// The kernel spares a container's first process: it ends with what its parent would have seen.
+fn end_on_signals() {
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        let always = Arc::new(AtomicBool::new(true));
+        let _without_it = flag::register_conditional_shutdown(signal, 128 + signal, always);
+    }
 }
 
 /// The one line about `error`.

@@ -37,6 +37,27 @@ fn signals_end_it_at_once_and_silently_in_every_mode() {
 }
 
 #[test]
+fn root_signals_end_the_first_process_of_a_container_too() {
+    // The kernel spares it what it does not handle: the platform waited, and then killed it.
+    let (sender, checks) = std::sync::mpsc::channel();
+    let port = format!("-port={}", serve(move |_| sender.send(()).unwrap()));
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
+        let mut container = command("/usr/bin/unshare".as_ref());
+        container.args(["--fork", "--pid"]).arg(program()).args([&port, "-liveness-interval=1h"]);
+        let child = container.spawn().unwrap();
+        checks.recv_timeout(Duration::from_secs(10)).unwrap();
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let first: i32 = fs::read_to_string(children).unwrap().trim().parse().unwrap();
+        kill(Pid::from_raw(first), signal).unwrap();
+        let sent = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + signal as i32), "{signal}");
+        assert_eq!((output.stdout, output.stderr), (vec![], vec![]), "{signal}");
+        assert!(sent.elapsed() < Duration::from_secs(1), "{signal}");
+    }
+}
+
+#[test]
 fn closed_streams_change_no_status() {
     let up = [format!("-port={}", serve(drop))];
     let closed = ClosedPort::new();
