@@ -1,9 +1,15 @@
 //! Whether the container is short of CPU time or memory, by the cgroup of its first process: the
 //! check itself may run in a cgroup of its own.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use nix::libc::O_NONBLOCK;
+
+/// More of a file is not read, in bytes.
+const LENGTH_LIMIT: u64 = 64 << 10;
 /// Reported from this share of a limit on, in per cent.
 const NEARLY_FULL: u64 = 90;
 /// Reported from this share of periods on, in per cent.
@@ -52,7 +58,7 @@ fn directories(groups: &str, roots: &[PathBuf], controller: &str) -> Vec<PathBuf
 
 /// How often the CPU quota stopped the container.
 fn throttled(directory: &Path) -> Option<String> {
-    let statistics = fs::read_to_string(directory.join("cpu.stat")).ok()?;
+    let statistics = text(&directory.join("cpu.stat"))?;
     let periods = value(&statistics, "nr_periods")?;
     let throttled = value(&statistics, "nr_throttled")?;
     let is_often = periods > 0 && throttled.saturating_mul(100) / periods >= OFTEN;
@@ -63,18 +69,25 @@ fn throttled(directory: &Path) -> Option<String> {
 
 /// How full the memory is, without the file cache that the kernel drops first.
 fn full(directory: &Path) -> Option<String> {
-    let number =
-        |name: &str| fs::read_to_string(directory.join(name)).ok()?.trim().parse::<u64>().ok();
+    let number = |name: &str| text(&directory.join(name))?.trim().parse::<u64>().ok();
     // Version 2 says `max`, no number, where there is no limit.
     let limit = number("memory.max").or_else(|| number("memory.limit_in_bytes"))?;
     let all = number("memory.current").or_else(|| number("memory.usage_in_bytes"))?;
-    let statistics = fs::read_to_string(directory.join("memory.stat")).unwrap_or_default();
+    let statistics = text(&directory.join("memory.stat")).unwrap_or_default();
     let cache =
         value(&statistics, "total_inactive_file").or_else(|| value(&statistics, "inactive_file"));
     let used = all.saturating_sub(cache.unwrap_or_default());
     let is_nearly_full = used / 100 >= limit / 10_000 * NEARLY_FULL;
     is_nearly_full
         .then(|| format!("the container uses {} of its {} MiB of memory", used >> 20, limit >> 20))
+}
+
+/// The text of a file. The path may be the container's own: a pipe there is not waited for.
+fn text(path: &Path) -> Option<String> {
+    let file = File::options().read(true).custom_flags(O_NONBLOCK).open(path).ok()?;
+    let mut text = String::new();
+    file.take(LENGTH_LIMIT).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// The number after `name` in a file of lines `name number`.
@@ -151,6 +164,19 @@ mod tests {
             ],
         );
         assert!(facts.is_empty(), "{facts:?}");
+    }
+
+    #[test]
+    fn a_pipe_in_place_of_a_file_is_not_waited_for() {
+        // The check hung for good in a container whose own files these were.
+        let machine = tempfile::tempdir().unwrap();
+        let pipe = machine.path().join("cpu.stat");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(throttled(machine.path()), None);
+        fs::remove_file(&pipe).unwrap();
+        let endless = File::create(&pipe).unwrap();
+        endless.set_len(1 << 40).unwrap();
+        assert_eq!(throttled(machine.path()), None);
     }
 
     #[test]
