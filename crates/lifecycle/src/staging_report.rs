@@ -38,7 +38,7 @@ impl Origin {
     /// Reads the report in the droplet unpacked at `root`. `None` when there is none: droplets of
     /// other builders have no report.
     pub fn read(root: &Path) -> Option<Self> {
-        let text = fs::read(root.join(STAGING_REPORT)).ok()?;
+        let text = file::read(&root.join(STAGING_REPORT)).ok()??;
         serde_json::from_slice(&text).ok()
     }
 

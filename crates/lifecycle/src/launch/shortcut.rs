@@ -50,7 +50,14 @@ fn changes_bash(environment: &Environment) -> bool {
     environment.iter().any(|(name, _)| {
         let name = name.as_bytes();
         name.starts_with(b"BASH")
-            || matches!(name, b"SHELLOPTS" | b"POSIXLY_CORRECT" | b"POSIX_PEDANTIC" | b"EXECIGNORE")
+            || matches!(
+                name,
+                b"SHELLOPTS"
+                    | b"POSIXLY_CORRECT"
+                    | b"POSIX_PEDANTIC"
+                    | b"EXECIGNORE"
+                    | b"GLOBIGNORE"
+            )
     })
 }
 
