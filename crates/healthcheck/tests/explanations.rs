@@ -72,8 +72,13 @@ fn explanation(arguments: &[&str]) -> String {
     run.line[start..].to_owned()
 }
 
-/// The explanation becomes `expected`, sooner or later: a busy machine with many processes is not
-/// looked through in 20 ms.
+/// The line is as `expected`, sooner or later: a busy machine with many processes is not looked
+/// through in 20 ms.
+fn says(arguments: &[&str], expected: impl Fn(&str) -> bool) -> bool {
+    (0..50).any(|_| expected(&run(arguments).line))
+}
+
+/// Likewise, to the letter.
 fn explains(arguments: &[&str], expected: &str) {
     let found = (0..50).map(|_| explanation(arguments)).find(|found| found == expected);
     assert_eq!(found.unwrap_or_else(|| explanation(arguments)), expected);
@@ -89,10 +94,9 @@ fn root_bound_to_loopback_only() {
         );
         explains(&["-port=8080"], &expected);
         explains(&["-port=8080", "-uri=/"], &expected);
-        let whole = run(&["-port=8080", "-liveness-interval=1s"]);
         let sentence = "Liveness check unsuccessful: failed to make TCP connection to 10.0.0.5:8080: \
                         dial tcp 10.0.0.5:8080: connect: connection refused (nothing listens on port 8080; ";
-        assert!(whole.line.starts_with(sentence), "{whole:?}");
+        assert!(says(&["-port=8080", "-liveness-interval=1s"], |line| line.starts_with(sentence)));
     });
 }
 
@@ -116,10 +120,7 @@ fn root_nobody_listens_at_all() {
         let expected = " (nothing listens on port 8080; nor does the app on any other port)";
         explains(&["-port=8080"], expected);
         let startup = ["-port=8080", "-startup-interval=1h", "-startup-timeout=50ms"];
-        assert_eq!(
-            explanation(&startup)[" (1 attempts)".len()..].split_once(" (").unwrap().1,
-            &expected[2..]
-        );
+        assert!(says(&startup, |line| line.contains(" (1 attempts)") && line.ends_with(expected)));
     });
 }
 
@@ -158,17 +159,21 @@ fn root_slow_answers_are_compared_with_those_before() {
         let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
         server::serve_on(listener, move |mut stream| {
             request(&mut stream);
-            // 0, 20, 40, 60, 80 ms, then never.
-            let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            // 0, 20, 40, 60, 80 ms, then never; and from the start for the next run.
+            let number = count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) % 6;
             if number == 5 {
                 return server::wait_for_close(&mut stream);
             }
             std::thread::sleep(Duration::from_millis(20 * number));
             send(&mut stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         });
-        let text = explanation(&["-port=8080", "-uri=/", "-timeout=2s", "-liveness-interval=1ms"]);
-        let (accepted, history) = text.split_once("; before, the last of 5 answers took ").unwrap();
-        assert!(accepted.ends_with("accepted the connection, but sent nothing"), "{text}");
+        let arguments = ["-port=8080", "-uri=/", "-timeout=2s", "-liveness-interval=1ms"];
+        let known =
+            "accepted the connection, but sent nothing; before, the last of 5 answers took ";
+        // A busy machine is not looked through in 20 ms.
+        let mut texts = (0..5).map(|_| explanation(&arguments));
+        let text = texts.find(|text| text.contains(known)).unwrap();
+        let (_, history) = text.split_once(known).unwrap();
         let numbers: Vec<u32> = history
             .split(|c: char| !c.is_ascii_digit())
             .filter_map(|word| word.parse().ok())
