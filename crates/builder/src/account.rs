@@ -10,6 +10,7 @@ use lifecycle::size::Size;
 use lifecycle::staging_report::{BuildpackShare, Origin, Output, Phase, StagingReport};
 use walkdir::WalkDir;
 
+use crate::buildpack::Key;
 use crate::staging::{Selected, Staging};
 
 /// The steps so far.
@@ -31,8 +32,8 @@ impl Account {
     }
 
     /// A buildpack was fetched.
-    pub(crate) fn fetched(&self, buildpack: &str, seconds: f64, bytes: u64) {
-        self.add("fetch", Some(buildpack), Duration::from_secs_f64(seconds), Some(bytes));
+    pub(crate) fn fetched(&self, buildpack: &str, elapsed: Duration, bytes: u64) {
+        self.add("fetch", Some(buildpack), elapsed, Some(bytes));
     }
 
     /// Droplet and cache were packed.
@@ -71,16 +72,11 @@ impl Account {
 
 /// What each buildpack cost. Those that were never asked are left out.
 fn shares(staging: &Staging<'_>, selected: &Selected, phases: &[Phase]) -> Vec<BuildpackShare> {
-    let skip_detect = staging.config.skip_detect;
-    let share = |(position, key): (usize, &crate::buildpack::Key)| {
+    let share = |(position, key): (usize, &Key)| {
         let shown = key.shown();
         let own = phases.iter().filter(|phase| phase.buildpack.as_deref() == Some(&shown));
         let seconds: Vec<f64> = own.map(|phase| phase.seconds).collect();
-        let deps = match position {
-            position if skip_detect => Some(staging.layout.deps(position)),
-            position if position == selected.position => Some(staging.layout.deps(0)),
-            _ => None,
-        };
+        let deps = staging.deps(position, selected);
         (!seconds.is_empty()).then(|| BuildpackShare {
             key: shown,
             seconds: to_milliseconds(seconds.iter().sum()),

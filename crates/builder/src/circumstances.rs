@@ -14,7 +14,7 @@ use crate::staging::Staging;
 /// A file system with less than this free is called full.
 const FULL_BELOW: u64 = 1024 * 1024;
 
-/// The same once an unfinished file is gone from it; a disk with more free was not the one.
+/// The same once an unfinished download is gone from it; a disk with more free was not the one.
 const FULL_BELOW_AFTERWARDS: u64 = 1024 * 1024 * 1024;
 
 /// How many of the largest directories are named.
@@ -104,7 +104,7 @@ fn number(directory: &Path, file: &str) -> Option<u64> {
 
 /// What may have made staging fail apart from its own error, while everything is still there.
 pub(crate) fn look(staging: &Staging<'_>, error: &StagingError, before: Memory) -> Vec<String> {
-    // An output that did not fit is removed before anyone can look: then the fullest disk is named.
+    // A download that did not fit is removed before anyone can look: then the fullest disk is named.
     let below = if error.filled_the_disk() { FULL_BELOW_AFTERWARDS } else { FULL_BELOW };
     let mut lines = full_disks(staging, below);
     lines.extend(Memory::read().since(before));

@@ -11,6 +11,7 @@ use lifecycle::archive::error::PackError;
 use lifecycle::archive::pack::{PackOptions, Packed, pack};
 use lifecycle::archive::tree::Tree;
 use lifecycle::environment::Environment;
+use lifecycle::file::FileError;
 use lifecycle::report::{system_words, warn};
 use lifecycle::staging_report::{Origin, Output};
 
@@ -19,7 +20,6 @@ use crate::error::{PackingError, StagingError};
 use crate::layout::{make_directories, parent};
 use crate::output::OutputFile;
 use crate::staging::{Selected, Staging};
-use lifecycle::file::FileError;
 
 /// Threads that compress each of the two: that many keep up with the one that reads and the one that
 /// takes the checksums, and each costs 3 MiB of staging's memory.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use lifecycle::archive::unzip::UnzipError;
 use lifecycle::environment::Environment;
@@ -55,7 +55,7 @@ pub(crate) struct Fetched {
     /// The size of the zip; with git that of all files, git's own among them.
     pub(crate) bytes: u64,
     /// How long it took, waiting and unpacking included.
-    pub(crate) seconds: f64,
+    pub(crate) elapsed: Duration,
 }
 
 impl Fetched {
@@ -148,8 +148,8 @@ impl Job<'_> {
         let guard = self.options.cleanup.guard(self.destination.clone());
         let bytes = if is_zip(self.url) { zip::fetch(self)? } else { git::fetch(self)? };
         guard.keep();
-        let seconds = started.elapsed().as_secs_f64();
-        Ok(Fetched { url: self.url.clone(), bytes, seconds })
+        let elapsed = started.elapsed();
+        Ok(Fetched { url: self.url.clone(), bytes, elapsed })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fs;
 use std::io;
 
+use lifecycle::file::FileError;
 use lifecycle::report::warn;
 
 use crate::error::CompileError;
 use crate::script;
 use crate::staging::{Selected, Staging};
 use crate::supply::supply_one;
-use lifecycle::file::FileError;
 
 /// Printed when the last buildpack can't see what the others supplied.
 const ONLY_COMPILES: &str = "Warning: the last buildpack is not compatible with multi-buildpack apps \

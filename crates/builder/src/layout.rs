@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use lifecycle::environment::Environment;
+use lifecycle::file::FileError;
 use lifecycle::staging_info::STAGING_INFO;
 use lifecycle::staging_report::STAGING_REPORT;
 use nix::fcntl::AT_FDCWD;
@@ -17,7 +18,6 @@ use crate::buildpack::Order;
 use crate::cleanup::{Cleanup, Guard};
 use crate::config::Config;
 use crate::error::StagingError;
-use lifecycle::file::FileError;
 
 /// Where the scripts put things. The contents directory goes away with this.
 #[derive(Debug)]

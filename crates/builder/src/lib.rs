@@ -104,7 +104,7 @@ fn fetch(staging: &Staging<'_>) -> Result<(), FetchError> {
         cleanup: staging.cleanup,
     };
     for fetched in fetch::all(&downloads, &options)? {
-        staging.account.fetched(&fetched.url.masked(), fetched.seconds, fetched.bytes);
+        staging.account.fetched(&fetched.url.masked(), fetched.elapsed, fetched.bytes);
     }
     Ok(())
 }

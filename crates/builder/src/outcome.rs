@@ -9,6 +9,7 @@ use lifecycle::report::warn;
 use lifecycle::staging_info::{STAGING_INFO, StagingInfo};
 use lifecycle::staging_result::{BuildpackMetadata, StagingResult, StagingResultError};
 
+use crate::buildpack::Key;
 use crate::error::{ReleaseError, StagingError};
 use crate::launch_plan::{self, NO_START_COMMAND};
 use crate::staging::{Selected, Staging};
@@ -70,16 +71,10 @@ fn released(staging: &Staging<'_>, selected: &Selected) -> Result<Vec<Process>, 
 
 /// The metadata of all buildpacks of the order; where one detected the app, of that one.
 fn buildpacks(staging: &Staging<'_>, selected: &Selected) -> Vec<BuildpackMetadata> {
-    let keys = &staging.order.keys;
-    let keys = if staging.config.skip_detect {
-        &keys[..]
-    } else {
-        &keys[selected.position..=selected.position]
+    let read = |(position, key): (usize, &Key)| {
+        Some(buildpack_metadata::read(&key.text, &staging.deps(position, selected)?))
     };
-    let read = |(position, key): (usize, &crate::buildpack::Key)| {
-        buildpack_metadata::read(&key.text, &staging.layout.deps(position))
-    };
-    keys.iter().enumerate().map(read).collect()
+    staging.order.keys.iter().enumerate().filter_map(read).collect()
 }
 
 /// A buildpack that detected and gave itself no name is called what its detect script said.

@@ -4,11 +4,10 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use lifecycle::file::{self, FileError};
 use nix::errno::Errno;
 
 use crate::cleanup::{Cleanup, Guard};
-use crate::layout::parent;
-use lifecycle::file::FileError;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -23,11 +22,7 @@ pub(crate) struct OutputFile {
 impl OutputFile {
     /// Opens a file that will be `destination`. Symbolic links are followed, as by `open(2)`.
     pub(crate) fn create(destination: &Path, cleanup: &Cleanup) -> Result<Self, FileError> {
-        let error = FileError::on("open", destination);
-        match Self::try_create(destination, cleanup) {
-            Ok(output) => Ok(output),
-            Err(cause) => Err(error(cause)),
-        }
+        Self::try_create(destination, cleanup).map_err(FileError::on("open", destination))
     }
 
     fn try_create(destination: &Path, cleanup: &Cleanup) -> io::Result<Self> {
@@ -39,14 +34,7 @@ impl OutputFile {
             let file = OpenOptions::new().write(true).open(destination)?;
             return Ok(Self { file, destination: destination.to_owned(), partial: None });
         }
-        // A link to a file stays a link.
-        let destination = match kind {
-            Ok(_) => fs::canonicalize(destination)?,
-            Err(_) => destination.to_owned(),
-        };
-        let mut name = destination.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.partial", std::process::id()));
-        let partial = parent(&destination).join(name);
+        let (destination, partial) = file::neighbour(destination);
         let (partial, file) =
             cleanup.make(|| File::create(&partial).map(|file| (partial, file)))?;
         Ok(Self { file, destination, partial: Some(partial) })

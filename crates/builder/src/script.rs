@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use lifecycle::architecture::Architecture;
 use lifecycle::report::{system_words, warn};
-
 use nix::errno::Errno;
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 

@@ -1,6 +1,7 @@
 //! One staging: what every step of it is given.
 
 use std::cell::OnceCell;
+use std::path::PathBuf;
 
 use lifecycle::environment::Environment;
 
@@ -29,6 +30,18 @@ pub(crate) struct Staging<'a> {
     /// Droplet and cache while they are packed. They stay until staging is over, so that what they
     /// fill a disk with can be looked at.
     pub(crate) outputs: OnceCell<(OutputFile, OutputFile)>,
+}
+
+impl Staging<'_> {
+    /// The deps directory of the buildpack at `position` in the order. None where another one was
+    /// selected by detection: that one alone has one.
+    pub(crate) fn deps(&self, position: usize, selected: &Selected) -> Option<PathBuf> {
+        if self.config.skip_detect {
+            Some(self.layout.deps(position))
+        } else {
+            (position == selected.position).then(|| self.layout.deps(self.layout.last_position()))
+        }
+    }
 }
 
 /// The buildpack that finalizes: the one that detected the app, or the last of the order.

@@ -77,17 +77,23 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     if old.as_ref().is_some_and(|old| !old.is_file()) {
         return overwrite(path, bytes);
     }
-    // A link to a file stays a link.
-    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut name = target.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", std::process::id()));
-    let partial = target.with_file_name(name);
+    let (target, partial) = neighbour(path);
     let Ok(file) = File::create(&partial) else { return overwrite(path, bytes) };
     let written = replace(file, &partial, (&target, old), bytes);
     if written.is_err() {
         let _gone_anyway = fs::remove_file(&partial);
     }
     written.map_err(|(call, cause)| FileError::on(call, path)(cause))
+}
+
+/// Where `path` leads to (a link to a file stays a link), and the name beside it under which a file
+/// is written before it takes that place.
+pub fn neighbour(path: &Path) -> (PathBuf, PathBuf) {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.partial", std::process::id()));
+    let partial = target.with_file_name(name);
+    (target, partial)
 }
 
 fn replace(

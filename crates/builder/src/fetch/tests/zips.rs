@@ -21,7 +21,7 @@ fn a_zip_becomes_a_directory() {
 #[test]
 fn the_line_has_the_size_and_not_the_password() {
     let url = Url::parse("https://u:secret@h/bp.zip?a#b").unwrap();
-    let fetched = Fetched { url, bytes: 1270, seconds: 0.5 };
+    let fetched = Fetched { url, bytes: 1270, elapsed: Duration::from_millis(500) };
     let line = "Downloaded buildpack `https://u:***@h/bp.zip?a#b` (1.2K)";
     assert_eq!(fetched.line(), line);
 }
