@@ -23,6 +23,7 @@ pub mod size;
 pub mod staging_info;
 pub mod staging_report;
 pub mod staging_result;
+pub mod sys;
 pub mod url;
 pub mod vcap_application;
 pub mod yaml;

@@ -1,6 +1,8 @@
 //! `diego-sshd`: the SSH server inside every container.
 
 pub mod error;
+pub mod signals;
+pub mod terminal_modes;
 
 use std::ffi::OsString;
 
