@@ -1,6 +1,10 @@
 //! `diego-sshd`: the SSH server inside every container.
 
+pub mod connection;
+pub mod context;
 pub mod error;
+pub mod forward;
+pub mod session;
 pub mod signals;
 pub mod terminal_modes;
 
