@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use nix::errno::Errno;
 use nix::sys::signal::SigSet;
@@ -49,6 +50,19 @@ pub enum ExecError {
 /// Replaces this process by `program`: same pid, same open descriptors, SIGPIPE at default and no
 /// signal blocked. Returns only if that fails.
 pub fn become_program(program: &Program, environment: &Environment) -> ExecError {
+    execute(program, environment, Stdio::inherit())
+}
+
+/// [`become_program`], which finds `input` as its stdin. If that fails, this process may have it there.
+pub fn become_program_reading(
+    program: &Program,
+    environment: &Environment,
+    input: OwnedFd,
+) -> ExecError {
+    execute(program, environment, Stdio::from(input))
+}
+
+fn execute(program: &Program, environment: &Environment, input: Stdio) -> ExecError {
     // std's exec undoes the SIGPIPE setting of Rust's start, but keeps blocked signals blocked.
     let _cannot_fail = SigSet::empty().thread_set_mask();
     let error = Command::new(&program.file)
@@ -56,6 +70,7 @@ pub fn become_program(program: &Program, environment: &Environment) -> ExecError
         .args(&program.arguments)
         .env_clear()
         .envs(environment.iter())
+        .stdin(input)
         .exec();
     if error.raw_os_error() == Some(Errno::E2BIG as i32) {
         ExecError::TooLarge(TooLarge::explain(program, environment))

@@ -46,19 +46,58 @@ impl Failure for FlagError {
 /// `int` or `duration`; booleans with `num_args = 0..=1, default_missing_value = "true"`,
 /// `require_equals = true` and [`boolean`].
 pub fn parse<T: Parser>(arguments: impl IntoIterator<Item = OsString>) -> Result<T, FlagError> {
+    let Known { flags, unknown, .. } = read(arguments, Unknown::Ends)?;
+    debug_assert!(unknown.is_empty(), "{unknown:?}");
+    Ok(flags)
+}
+
+/// [`parse`] for a program that a newer platform may start: flags that `T` has not are passed over. One
+/// without `=` takes a following word that is no flag with it, since that may be its value.
+pub fn parse_known<T: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<Known<T>, FlagError> {
+    read(arguments, Unknown::PassedOver)
+}
+
+/// What [`parse_known`] read.
+#[derive(Debug)]
+pub struct Known<T> {
+    /// The flags.
+    pub flags: T,
+    /// The names of those passed over, in the order given.
+    pub unknown: Vec<String>,
+    /// The known ones that were given, spelled `--name=value`: another run with them reads the same.
+    pub words: Vec<OsString>,
+}
+
+/// What becomes of flags that are not defined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Ends,
+    PassedOver,
+}
+
+fn read<T: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    unknown: Unknown,
+) -> Result<Known<T>, FlagError> {
     let command = T::command().args_override_self(true).disable_help_flag(true);
-    let (canonical, failure) = canonical(&command, arguments);
-    let matches = command.clone().try_get_matches_from(&canonical);
+    let mut walk = Walk { words: vec![command.get_name().into()], unknown: Vec::new() };
+    let end = walk.along(&command, arguments, unknown);
+    let matches = command.clone().try_get_matches_from(&walk.words);
     let parsed = matches.and_then(|matches| T::from_arg_matches(&matches));
     // Go reads flag by flag: a bad value before an unknown flag is what it reports.
-    match (parsed, failure) {
+    match (parsed, end) {
         (Err(error), _) => {
-            let bytes = unreadable(&command, &canonical, &error);
+            let bytes = unreadable(&command, &walk.words, &error);
             Err(bad(&command, bytes.unwrap_or_else(|| value_sentence(&error))))
         }
-        (Ok(_), Some(Stop::Help)) => Err(FlagError::Help(usage(&command))),
-        (Ok(_), Some(Stop::Bad(sentence))) => Err(bad(&command, sentence)),
-        (Ok(flags), None) => Ok(flags),
+        (Ok(_), Err(Stop::Help)) => Err(FlagError::Help(usage(&command))),
+        (Ok(_), Err(Stop::Bad(sentence))) => Err(bad(&command, sentence)),
+        (Ok(flags), Ok(())) => {
+            let words = walk.words.split_off(1);
+            Ok(Known { flags, unknown: walk.unknown, words })
+        }
     }
 }
 
@@ -78,48 +117,59 @@ enum Stop {
     Bad(String),
 }
 
-/// Rewrites Go's spelling into clap's `--name=value`, up to the first problem.
-fn canonical(
-    command: &Command,
-    arguments: impl IntoIterator<Item = OsString>,
-) -> (Vec<OsString>, Option<Stop>) {
-    let mut out = vec![OsString::from(command.get_name())];
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let bytes = argument.as_bytes();
-        if !is_flag(bytes) {
-            break;
-        }
-        let body = bytes.strip_prefix(b"--").unwrap_or_else(|| &bytes[1..]);
-        if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
-            return (out, Some(Stop::Bad(format!("bad flag syntax: {}", argument.display()))));
-        }
-        let (name, value) = split_once(body, b'=');
-        let display = OsStr::from_bytes(name).display();
-        let Some(flag) = find(command, name) else {
-            let stop = match name {
-                b"h" | b"help" => Stop::Help,
-                _ => Stop::Bad(format!("flag provided but not defined: -{display}")),
+/// The arguments as far as they were read.
+struct Walk {
+    /// In clap's spelling, behind the program's name.
+    words: Vec<OsString>,
+    unknown: Vec<String>,
+}
+
+impl Walk {
+    /// Rewrites Go's spelling into clap's `--name=value`, up to the first problem.
+    fn along(
+        &mut self,
+        command: &Command,
+        arguments: impl IntoIterator<Item = OsString>,
+        unknown: Unknown,
+    ) -> Result<(), Stop> {
+        let mut arguments = arguments.into_iter().peekable();
+        while let Some(argument) = arguments.next_if(|argument| is_flag(argument.as_bytes())) {
+            let bytes = argument.as_bytes();
+            let body = bytes.strip_prefix(b"--").unwrap_or_else(|| &bytes[1..]);
+            if body.is_empty() || body[0] == b'-' || body[0] == b'=' {
+                return Err(Stop::Bad(format!("bad flag syntax: {}", argument.display())));
+            }
+            let (name, value) = split_once(body, b'=');
+            let display = OsStr::from_bytes(name).display();
+            let Some(flag) = find(command, name) else {
+                if matches!(name, b"h" | b"help") {
+                    return Err(Stop::Help);
+                }
+                if unknown == Unknown::Ends {
+                    return Err(Stop::Bad(format!("flag provided but not defined: -{display}")));
+                }
+                self.unknown.push(display.to_string());
+                if value.is_none() {
+                    let _its_value = arguments.next_if(|next| !next.as_bytes().starts_with(b"-"));
+                }
+                continue;
             };
-            return (out, Some(stop));
-        };
-        let mut word = OsString::from("--");
-        word.push(OsStr::from_bytes(name));
-        let following = if value.is_none() && !is_boolean(flag) {
-            let Some(next) = arguments.next() else {
-                return (out, Some(Stop::Bad(format!("flag needs an argument: -{display}"))));
+            let following = if value.is_none() && !is_boolean(flag) {
+                let sentence = || Stop::Bad(format!("flag needs an argument: -{display}"));
+                Some(arguments.next().ok_or_else(sentence)?)
+            } else {
+                None
             };
-            Some(next)
-        } else {
-            None
-        };
-        if let Some(value) = value.map(OsStr::from_bytes).or(following.as_deref()) {
-            word.push("=");
-            word.push(value);
+            let mut word = OsString::from("--");
+            word.push(OsStr::from_bytes(name));
+            if let Some(value) = value.map(OsStr::from_bytes).or(following.as_deref()) {
+                word.push("=");
+                word.push(value);
+            }
+            self.words.push(word);
         }
-        out.push(word);
+        Ok(())
     }
-    (out, None)
 }
 
 fn is_flag(argument: &[u8]) -> bool {

@@ -1,13 +1,62 @@
-//! What ends the server at its start.
+//! What ends the server at its start, and with which exit status.
 
+use std::io;
+
+use lifecycle::flags::FlagError;
 use lifecycle::report::Failure;
 
-/// Why the server did not start.
+use crate::algorithms::AlgorithmError;
+use crate::authorized_key::NoKey;
+use crate::host_key::HostKeyError;
+use crate::log::RedactionError;
+
+/// Why the server did not start, or ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {}
+pub enum Error {
+    /// A bad flag, or help.
+    #[error(transparent)]
+    Flags(#[from] FlagError),
+    /// `-logLevel`.
+    #[error("unknown log level: {0}; it is debug, info, error or fatal")]
+    LogLevel(String),
+    /// `-redactPatterns`.
+    #[error("invalid value for flag -redactPatterns: {0}")]
+    Redaction(#[from] RedactionError),
+    /// The keys were on their way from the process as it was started, and lost.
+    #[error("the keys could not be taken over")]
+    Handover(#[source] io::Error),
+    /// Keys or algorithms that cannot be served with.
+    #[error("{}", join(.0))]
+    Configuration(Vec<ConfigurationError>),
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigurationError {
+    /// `-hostKey` or `SSHD_HOSTKEY`.
+    #[error(transparent)]
+    HostKey(#[from] HostKeyError),
+    /// Nobody could log in.
+    #[error("Public user key is required")]
+    AuthorizedKeyRequired,
+    /// `-authorizedKey` or `SSHD_AUTHKEY`.
+    #[error(transparent)]
+    AuthorizedKey(#[from] NoKey),
+    /// An allow-list.
+    #[error(transparent)]
+    Algorithms(#[from] AlgorithmError),
+}
+
+fn join(errors: &[ConfigurationError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
 
 impl Failure for Error {
     fn status(&self) -> u8 {
-        match *self {}
+        match self {
+            Self::Flags(error) => error.status(),
+            Self::LogLevel(_) | Self::Redaction(_) => 2,
+            Self::Handover(_) | Self::Configuration(_) => 1,
+        }
     }
 }

@@ -90,6 +90,33 @@ fn problems_are_said_in_go_words() {
 }
 
 #[test]
+fn unknown_flags_can_be_passed_over() {
+    let read = |words: &[&str]| parse_known::<Flags>(words.iter().map(OsString::from));
+    for (words, unknown) in [
+        (&["-new=1", "-buildDir", "/x"][..], &["new"][..]),
+        (&["--new", "1", "-buildDir", "/x"], &["new"]),
+        (&["-new", "-newer", "1", "--buildDir=/x"], &["new", "newer"]),
+        (&["-buildDir=/x", "-new"], &["new"]),
+        // What ends the flags is no value.
+        (&["-buildDir=/x", "-new", "--", "-other"], &["new"]),
+        (&["-buildDir=/x", "word", "-new"], &[]),
+    ] {
+        let known = read(words).unwrap();
+        assert_eq!(
+            (known.flags.build_dir.as_str(), &known.unknown[..]),
+            ("/x", &unknown.iter().map(ToString::to_string).collect::<Vec<_>>()[..]),
+            "{words:?}"
+        );
+        assert_eq!(known.words, ["--buildDir=/x"], "{words:?}");
+    }
+    let known = read(&["-skipDetect", "-delay", "2s", "-buildDir="]).unwrap();
+    assert_eq!(known.words, ["--skipDetect", "--delay=2s", "--buildDir="]);
+    // What is wrong with known flags, and help, is said as ever.
+    assert_eq!(read(&["-new=1", "-delay=x"]).unwrap_err().status(), 2);
+    assert_eq!(read(&["-new=1", "-h"]).unwrap_err().status(), 0);
+}
+
+#[test]
 fn a_value_that_is_no_text_is_named() {
     #[derive(Debug, Parser)]
     struct Flags {
