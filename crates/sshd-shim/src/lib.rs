@@ -9,6 +9,7 @@ pub mod error;
 pub mod forward;
 pub mod host_key;
 pub mod log;
+pub mod scp;
 mod secrets;
 pub mod session;
 pub mod signals;
