@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 
 use lifecycle::archive::unzip::UnzipError;
 use lifecycle::environment::Environment;
+use lifecycle::http::transfer::TransferError;
 use lifecycle::report::say;
 use lifecycle::size::Size;
 use lifecycle::url::Url;
 
 use crate::cleanup::Cleanup;
 use git::CloneFailure;
-use zip::DownloadError;
 
 /// More than this many at a time would only share the same line.
 const SIDE_BY_SIDE: usize = 8;
@@ -75,7 +75,7 @@ pub enum FetchError {
         url: String,
         /// Why the last attempt failed.
         #[source]
-        reason: DownloadError,
+        reason: TransferError,
         /// How many attempts were made.
         attempts: u32,
     },

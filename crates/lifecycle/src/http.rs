@@ -19,6 +19,7 @@ mod forward;
 mod proxy;
 mod reason;
 mod tls;
+pub mod transfer;
 mod trust;
 mod verifier;
 

@@ -24,11 +24,11 @@ use crate::report::system_words;
 use crate::size::Size;
 
 /// More entries than this are refused: planning them would take hundreds of megabytes.
-const MAX_ENTRIES: usize = 500_000;
+pub(super) const MAX_ENTRIES: usize = 500_000;
 /// A zip that unpacks to more than [`MAX_UNQUESTIONED`] may not unpack to more than this many times its size.
-const MAX_RATIO: u64 = 100;
+pub(super) const MAX_RATIO: u64 = 100;
 /// Bytes any zip may unpack to, whatever its ratio: 1 GiB.
-const MAX_UNQUESTIONED: u64 = 1 << 30;
+pub(super) const MAX_UNQUESTIONED: u64 = 1 << 30;
 /// So many letters of a name or path are shown.
 const SHOWN_LETTERS: usize = 300;
 /// How much of a file that is no zip is shown.
@@ -269,7 +269,7 @@ fn check_space(plan: &Plan<'_>, destination: &Path) -> Result<(), UnzipError> {
 }
 
 /// Removes `path`, whatever it is, if it is there.
-fn clear(path: &Path) -> io::Result<()> {
+pub(super) fn clear(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -312,7 +312,7 @@ fn named(path: &Path, fault: EntryFault) -> UnzipError {
 }
 
 /// A name or path within a sentence: on one line, whatever bytes are in it and however many.
-fn shown(name: &[u8]) -> String {
+pub(super) fn shown(name: &[u8]) -> String {
     let text = String::from_utf8_lossy(name);
     let mut letters = text.chars();
     let mut shown = String::new();
