@@ -5,6 +5,8 @@ pub mod architecture;
 pub mod archive;
 #[cfg(feature = "environment")]
 pub mod credhub;
+#[cfg(feature = "download")]
+pub mod download;
 pub mod environment;
 pub mod exec;
 pub mod file;

@@ -122,7 +122,8 @@ fn write(mut output: &File, compressed: Compressed) -> io::Result<(u64, String, 
     Ok((bytes, hex(&sha256.finalize()), hex(&sha1.finalize())))
 }
 
-fn hex(digest: &[u8]) -> String {
+/// A checksum in lower-case hex.
+pub(crate) fn hex(digest: &[u8]) -> String {
     digest.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 

@@ -6,7 +6,7 @@ mod entries;
 mod gunzip;
 mod tree;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io::{self, BufReader};
 use std::os::unix::fs::{FileExt, lchown};
 use std::path::{Path, PathBuf};
@@ -40,22 +40,11 @@ pub enum UnpackError {
         cause: io::Error,
     },
     /// The file has no bytes.
-    #[error("{} is no archive: it is empty", path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("no archive: it is empty")]
+    Empty,
     /// Neither gzip, zip nor tar.
-    #[error(
-        "{} is of an unknown archive format (tar, tar.gz and zip are known): it begins with `{beginning}`",
-        path.display()
-    )]
-    UnknownFormat {
-        /// The file.
-        path: PathBuf,
-        /// Its first bytes.
-        beginning: String,
-    },
+    #[error("unknown archive format: it begins with `{0}`; tar, tar.gz and zip are known")]
+    UnknownFormat(String),
     /// A zip that cannot be unpacked.
     #[error(transparent)]
     Zip(#[from] UnzipError),
@@ -145,7 +134,7 @@ pub fn unpack(archive: &Path, destination: &Path) -> Result<Unpacked, UnpackErro
     let at_destination = |cause| UnpackError::System { path: destination.to_owned(), cause };
     let file = File::open(archive).map_err(at_archive)?;
     let packed = file.metadata().map_err(at_archive)?.len();
-    let format = Format::of(&file, archive).map_err(at_archive)??;
+    let format = Format::of(&file).map_err(at_archive)??;
     if format == Format::Zip {
         return Ok(unzip(archive, destination)?);
     }
@@ -168,9 +157,9 @@ pub fn unpack(archive: &Path, destination: &Path) -> Result<Unpacked, UnpackErro
 /// as a directory is not theirs, nothing in it can be swapped.
 pub fn give_to(tree: &Path, user: u32, group: u32) -> Result<(), UnpackError> {
     for entry in WalkDir::new(tree).contents_first(true) {
-        let owned = entry.map_err(io::Error::from).and_then(|entry| {
-            lchown(entry.path(), Some(user), Some(group))
-        });
+        let owned = entry
+            .map_err(io::Error::from)
+            .and_then(|entry| lchown(entry.path(), Some(user), Some(group)));
         owned.map_err(|cause| UnpackError::System { path: tree.to_owned(), cause })?;
     }
     Ok(())
@@ -185,7 +174,7 @@ enum Format {
 }
 
 impl Format {
-    fn of(file: &File, path: &Path) -> io::Result<Result<Self, UnpackError>> {
+    fn of(file: &File) -> io::Result<Result<Self, UnpackError>> {
         let mut beginning = [0; TAR_MAGIC_AT + TAR_MAGIC.len()];
         let mut length = 0;
         while length < beginning.len() {
@@ -196,7 +185,7 @@ impl Format {
         }
         let beginning = &beginning[..length];
         Ok(if beginning.is_empty() {
-            Err(UnpackError::Empty { path: path.to_owned() })
+            Err(UnpackError::Empty)
         } else if beginning.starts_with(GZIP_MAGIC) {
             Ok(Self::Gzip)
         } else if ZIP_MAGICS.iter().any(|magic| beginning.starts_with(magic)) {
@@ -206,7 +195,7 @@ impl Format {
         } else {
             let line = beginning.split(|&byte| byte == b'\n').next().unwrap_or_default();
             let shown = line[..line.len().min(SHOWN_BYTES)].escape_ascii().to_string();
-            Err(UnpackError::UnknownFormat { path: path.to_owned(), beginning: shown })
+            Err(UnpackError::UnknownFormat(shown))
         })
     }
 }

@@ -209,9 +209,10 @@ impl<'a> Part<'a> {
     fn request<'r>(&self, order: &Order<'r>, validator: Option<&str>) -> Request<'r> {
         let request = Request::get(order.url);
         let Some(validator) = validator else {
-            return order.conditions.iter().fold(request, |request, (name, value)| {
-                request.header(name, value.clone())
-            });
+            return order
+                .conditions
+                .iter()
+                .fold(request, |request, (name, value)| request.header(name, value.clone()));
         };
         request
             .header("range", format!("bytes={}-", self.length))

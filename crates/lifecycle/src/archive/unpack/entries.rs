@@ -73,27 +73,30 @@ impl Unpacking {
             return Err(UnpackError::TooManyPaths(Size(MAX_PATHS as u64)));
         }
         let at_fault = |fault| UnpackError::Entry { name: shown(&name), fault };
-        let file = self.make(entry, &name).map_err(at_fault)?;
-        let mut target: Box<dyn Write> = match &file {
-            Some(file) => Box::new(file),
-            None => Box::new(io::sink()),
+        let Some(mut file) = self.make(entry, &name).map_err(at_fault)? else {
+            return self.copy(entry, &mut io::sink(), &name);
         };
-        self.copy(entry, target.as_mut(), &name)?;
-        let modified = modified(entry);
-        match file.zip(modified) {
-            Some((file, time)) => {
-                file.set_modified(time).map_err(Fault::System).map_err(at_fault)
-            }
+        self.copy(entry, &mut file, &name)?;
+        match modified(entry) {
+            Some(time) => file.set_modified(time).map_err(Fault::System).map_err(at_fault),
             None => Ok(()),
         }
     }
 
     /// Makes everything but the content of a file.
-    fn make(&mut self, entry: &mut Entry<'_, impl Read>, name: &[u8]) -> Result<Option<File>, Fault> {
+    fn make(
+        &mut self,
+        entry: &mut Entry<'_, impl Read>,
+        name: &[u8],
+    ) -> Result<Option<File>, Fault> {
         refuse_pax_sparse(entry)?;
         let mode = entry.header().mode().map_err(Fault::System)? & KEPT_MODE;
         let link = || entry.link_name_bytes().unwrap_or_default().into_owned();
         match entry.header().entry_type() {
+            // A directory of the oldest dialect.
+            EntryType::Regular if name.ends_with(b"/") => {
+                self.tree.directory(name, Attributes { mode, modified: modified(entry) })?;
+            }
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
                 return self.tree.file(name, mode).map(Some);
             }

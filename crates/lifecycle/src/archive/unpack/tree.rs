@@ -60,8 +60,7 @@ impl Tree {
     /// A new file, in the place of any other.
     pub(super) fn file(&mut self, name: &[u8], mode: u32) -> Result<File, Fault> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-        let made = self.make(name, |parent, last| openat(parent, last, flags, bits(mode)));
-        made.map(File::from)
+        self.make(name, |parent, last| openat(parent, last, flags, bits(mode))).map(File::from)
     }
 
     pub(super) fn symlink(&mut self, name: &[u8], target: &[u8]) -> Result<(), Fault> {
@@ -91,8 +90,8 @@ impl Tree {
         if !components.is_empty() {
             let mode = bits(attributes.mode | FILLABLE);
             match self.make(name, |parent, last| mkdirat(parent, last, mode)) {
-                Err(Fault::Occupied) => {}
-                made => made?,
+                Ok(()) | Err(Fault::Occupied) => {}
+                Err(fault) => return Err(fault),
             }
         }
         self.directories.insert(components.join(&b'/'), attributes);
@@ -105,10 +104,10 @@ impl Tree {
             let components: Vec<&[u8]> = components(path).unwrap_or_default();
             let Ok(opened) = self.walk(&components) else { continue };
             let directory = File::from(opened);
-            let made = directory.metadata()?.permissions().mode();
+            let given = directory.metadata()?.permissions().mode() & 0o7777;
             // The umask has taken its part from what was made; the root was made without a mode.
-            let mode = if path.is_empty() { attributes.mode } else { made & attributes.mode };
-            if made & 0o7777 != mode {
+            let mode = if path.is_empty() { attributes.mode } else { given & attributes.mode };
+            if given != mode {
                 directory.set_permissions(Permissions::from_mode(mode))?;
             }
             if let Some(time) = attributes.modified {

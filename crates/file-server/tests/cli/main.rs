@@ -1,0 +1,1 @@
+//! Black-box tests of the file server and of downloads from it.
