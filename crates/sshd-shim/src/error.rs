@@ -5,8 +5,10 @@ use std::io;
 use lifecycle::flags::FlagError;
 use lifecycle::report::Failure;
 
+use crate::address::ListenError;
 use crate::algorithms::AlgorithmError;
 use crate::authorized_key::NoKey;
+use crate::debug_server::DebugServerError;
 use crate::host_key::HostKeyError;
 use crate::log::RedactionError;
 
@@ -22,6 +24,12 @@ pub enum Error {
     /// `-redactPatterns`.
     #[error("invalid value for flag -redactPatterns: {0}")]
     Redaction(#[from] RedactionError),
+    /// `-address`.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// `-debugAddr`.
+    #[error(transparent)]
+    DebugServer(#[from] DebugServerError),
     /// The keys were on their way from the process as it was started, and lost.
     #[error("the keys could not be taken over")]
     Handover(#[source] io::Error),
@@ -56,7 +64,9 @@ impl Failure for Error {
         match self {
             Self::Flags(error) => error.status(),
             Self::LogLevel(_) | Self::Redaction(_) => 2,
-            Self::Handover(_) | Self::Configuration(_) => 1,
+            Self::Handover(_) | Self::Configuration(_) | Self::Listen(_) | Self::DebugServer(_) => {
+                1
+            }
         }
     }
 }

@@ -31,12 +31,21 @@ pub enum HostKeyError {
     Generate(keys::ssh_key::Error),
 }
 
+/// DSA's object identifier.
+const DSA: &str = "1.2.840.10040.4.1";
+
+impl HostKeyError {
+    fn dsa() -> Self {
+        Self::Kind("ssh-dss".to_owned())
+    }
+}
+
 /// The key in the first PEM block of `text`.
 pub fn parse(text: &str) -> Result<PrivateKey, HostKeyError> {
     let block = Block::first(text).ok_or(HostKeyError::NotFound)?;
     match block.label {
         "RSA PRIVATE KEY" | "PRIVATE KEY" | "EC PRIVATE KEY" | "OPENSSH PRIVATE KEY" => {}
-        "DSA PRIVATE KEY" => return Err(HostKeyError::Kind("ssh-dss".to_owned())),
+        "DSA PRIVATE KEY" => return Err(HostKeyError::dsa()),
         "ENCRYPTED PRIVATE KEY" => return Err(HostKeyError::Encrypted),
         other => return Err(HostKeyError::Unsupported(other.to_owned())),
     }
@@ -45,6 +54,7 @@ pub fn parse(text: &str) -> Result<PrivateKey, HostKeyError> {
     }
     let key = decode_secret_key(&block.text(), None).map_err(|reason| match reason {
         keys::Error::KeyIsEncrypted => HostKeyError::Encrypted,
+        keys::Error::UnknownAlgorithm(id) if id.to_string() == DSA => HostKeyError::dsa(),
         reason => HostKeyError::Malformed { label: block.label.to_owned(), reason },
     })?;
     match key.algorithm() {
@@ -100,3 +110,6 @@ impl<'a> Block<'a> {
         format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", base64.join("\n"))
     }
 }
+
+#[cfg(test)]
+mod tests;

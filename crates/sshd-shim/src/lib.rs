@@ -1,10 +1,12 @@
 //! `diego-sshd`: the SSH server inside every container.
 
+pub mod address;
 pub mod algorithms;
 pub mod authorized_key;
 pub mod config;
 pub mod connection;
 pub mod context;
+pub mod debug_server;
 pub mod error;
 pub mod forward;
 pub mod host_key;
