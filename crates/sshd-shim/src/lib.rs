@@ -3,6 +3,7 @@
 pub mod address;
 pub mod algorithms;
 pub mod authorized_key;
+pub mod blocking;
 pub mod config;
 pub mod connection;
 pub mod context;
@@ -14,6 +15,7 @@ pub mod log;
 pub mod scp;
 mod secrets;
 pub mod session;
+pub mod sftp;
 pub mod signals;
 pub mod terminal_modes;
 
