@@ -3,7 +3,7 @@
 //!
 //! The transport hands every message in and asks for messages to send; what runs in a channel is a task
 //! of its own that holds a [`channel::Channel`]. Nothing a client sends takes memory without a bound:
-//! input waits within the window, requests in [`requests::Waiting`], output within `MOST_QUEUED`.
+//! input waits within the window, requests in `Waiting`, output within `MOST_QUEUED`.
 
 pub mod channel;
 mod flow;
@@ -22,6 +22,7 @@ use std::task::{Context as TaskContext, Poll};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::context::Context;
+use crate::log::Log;
 use crate::{forward, session};
 
 use self::flow::{ChannelState, WindowExceeded};
@@ -74,6 +75,7 @@ pub enum Violation {
 #[derive(Debug)]
 pub struct Connection {
     context: Arc<Context>,
+    log: Log,
     shared: Arc<Shared>,
     /// What runs in the channels.
     tasks: JoinSet<()>,
@@ -83,8 +85,14 @@ pub struct Connection {
 
 impl Connection {
     /// A connection with no channel yet.
-    pub fn new(context: Arc<Context>) -> Self {
-        Self { context, shared: Arc::default(), tasks: JoinSet::new(), answers_requests: false }
+    pub fn new(context: Arc<Context>, log: Log) -> Self {
+        Self {
+            context,
+            log,
+            shared: Arc::default(),
+            tasks: JoinSet::new(),
+            answers_requests: false,
+        }
     }
 
     /// Takes one message; those that are not of the connection protocol count as unknown to it: `Ok(false)`.
@@ -156,7 +164,14 @@ impl Connection {
     }
 
     fn open(&mut self, open: &Open) {
+        self.log.debug(
+            "handle-new-channels.new-channel",
+            &[("channelType", open.kind.name().as_ref().into())],
+        );
         if let Err(refusal) = self.try_open(open) {
+            let text = String::from_utf8_lossy(&refusal.text);
+            self.log
+                .debug("handle-new-channels.rejecting-channel", &[("error", text.as_ref().into())]);
             self.shared.lock().refuse(open.peer.channel, &refusal);
         }
     }
@@ -267,6 +282,14 @@ impl Connection {
     pub async fn end(mut self) {
         self.shared.lock().lose_connection();
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// After a panic of the transport: what runs in the channels still ends in its own way.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.lock().lose_connection();
+        self.tasks.detach_all();
     }
 }
 

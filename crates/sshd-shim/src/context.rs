@@ -1,10 +1,21 @@
 //! What all connections of the server share.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::log::Log;
 
 /// What all connections of the server share.
 #[derive(Debug)]
 pub struct Context {
+    /// What the server was asked to do.
+    pub config: Config,
+    /// The root of the log.
+    pub log: Log,
     /// True once the server is asked to stop: sessions then end sooner.
     pub stopping: watch::Receiver<bool>,
+    /// How SSH is spoken, which follows from `config`.
+    pub transport: Arc<russh::server::Config>,
 }

@@ -33,6 +33,9 @@ pub enum Error {
     /// The keys were on their way from the process as it was started, and lost.
     #[error("the keys could not be taken over")]
     Handover(#[source] io::Error),
+    /// The system refuses what every server needs.
+    #[error("the server could not start")]
+    Runtime(#[source] io::Error),
     /// Keys or algorithms that cannot be served with.
     #[error("{}", join(.0))]
     Configuration(Vec<ConfigurationError>),
@@ -64,9 +67,11 @@ impl Failure for Error {
         match self {
             Self::Flags(error) => error.status(),
             Self::LogLevel(_) | Self::Redaction(_) => 2,
-            Self::Handover(_) | Self::Configuration(_) | Self::Listen(_) | Self::DebugServer(_) => {
-                1
-            }
+            Self::Handover(_)
+            | Self::Runtime(_)
+            | Self::Configuration(_)
+            | Self::Listen(_)
+            | Self::DebugServer(_) => 1,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 pub mod address;
 pub mod algorithms;
+pub mod authentication;
 pub mod authorized_key;
 pub mod blocking;
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod context;
@@ -14,19 +16,63 @@ pub mod host_key;
 pub mod log;
 pub mod scp;
 mod secrets;
+pub mod server;
 pub mod session;
 pub mod sftp;
 pub mod signals;
+pub mod stream;
 pub mod terminal_modes;
 
 use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
 
 use lifecycle::environment::Environment;
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+use tokio::sync::watch;
 
+use crate::config::Config;
+use crate::context::Context;
 use crate::error::Error;
+use crate::log::Log;
+use crate::server::{Server, Signals};
+
+/// How long the last lines of the log may take at the end.
+const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// Serves SSH as `arguments` (program name included) ask for, until SIGTERM.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
-    let (_config, _log) = config::read(arguments, Environment::inherited())?;
+    let (config, log) = config::read(arguments, Environment::inherited())?;
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let outcome = runtime.block_on(serve(config, log.clone()));
+    match &outcome {
+        Ok(()) => log.info("exited", &[]),
+        Err(error) => log.error("exited-with-failure", &[("error", trace(error).into())]),
+    }
+    log.flush(LAST_LINES);
+    outcome
+}
+
+async fn serve(config: Config, log: Log) -> Result<(), Error> {
+    let signals = Signals::new().map_err(Error::Runtime)?;
+    if let Some(address) = &config.debug_address {
+        debug_server::start(address, &log)?;
+    }
+    let listener =
+        TcpListener::from_std(address::listen(&config.address)?).map_err(Error::Runtime)?;
+    log.info("started", &[]);
+    let (stop, stopping) = watch::channel(false);
+    let transport = Arc::new(server::transport(&config));
+    let context = Arc::new(Context { config, log, stopping, transport });
+    Server::new(context).serve(listener, signals, stop).await;
     Ok(())
+}
+
+/// The failure in the predecessor's words (contract sshd 3.4).
+fn trace(error: &Error) -> String {
+    match error {
+        Error::Listen(error) => format!("Exit trace for group:\nsshd exited with error: {error}\n"),
+        other => format!("Exit trace for group:\n{other}\n"),
+    }
 }

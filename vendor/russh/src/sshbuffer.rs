@@ -586,6 +586,19 @@ impl PacketWriter {
         &mut self.write_buffer
     }
 
+    // piecrust: two for `server::Connection`.
+    /// Nothing waits to be sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.write_buffer.buffer.is_empty()
+    }
+
+    /// Gives memory back.
+    pub(crate) fn shrink(&mut self) {
+        if self.is_empty() {
+            self.write_buffer.buffer = Vec::new();
+        }
+    }
+
     /// Payload bytes written since the current cipher was installed.
     pub fn bytes_written(&self) -> usize {
         self.write_buffer.bytes

@@ -3,6 +3,8 @@
 //! No I/O, no state, no panic: [`parse`] takes any bytes. What is malformed inside of a request is a
 //! request that fails, since the session must stay usable; only a broken frame is an error.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::wire::Reader;
@@ -112,6 +114,19 @@ pub enum OpenKind {
     Malformed,
     /// Any other type, by its name.
     Unknown(Vec<u8>),
+}
+
+impl OpenKind {
+    /// The type for people.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Session => "session".into(),
+            Self::DirectTcp(_) => "direct-tcpip".into(),
+            Self::DirectStreamLocal(_) => "direct-streamlocal@openssh.com".into(),
+            Self::Malformed => "malformed".into(),
+            Self::Unknown(name) => String::from_utf8_lossy(name),
+        }
+    }
 }
 
 /// The target of a `direct-tcpip` channel.

@@ -386,7 +386,7 @@ impl State {
 /// Where messages are put: the transport.
 pub trait Sink {
     /// Whether more should be put.
-    fn has_room(&self) -> bool;
+    fn has_room(&mut self) -> bool;
     /// Puts the message that `write` appends; none if it appends nothing.
     fn packet(&mut self, write: &mut dyn FnMut(&mut Vec<u8>));
 }

@@ -363,6 +363,24 @@ pub(crate) async fn read<R: AsyncRead + Unpin>(
     Ok(plaintext_end + 4)
 }
 
+// piecrust: what `read` does with the beginning of a packet, for a reader with a buffer of its own.
+/// The length of a whole packet with its tag, by its first block.
+pub(crate) fn whole_packet_len(
+    cipher: &(dyn OpeningKey + Send),
+    seqn: u32,
+    beginning: &[u8],
+) -> Result<usize, Error> {
+    let len = BigEndian::read_u32(&cipher.decrypt_packet_length(seqn, beginning)) as usize;
+    if len > MAXIMUM_PACKET_LEN || len == 0 {
+        return Err(Error::PacketSize(len));
+    }
+    let whole = PACKET_LENGTH_LEN + len + cipher.tag_len();
+    if whole < cipher.packet_length_to_read_for_block_length() {
+        return Err(Error::PacketSize(len));
+    }
+    Ok(whole)
+}
+
 pub(crate) const PACKET_LENGTH_LEN: usize = 4;
 
 const MINIMUM_PACKET_LEN: usize = 16;

@@ -102,10 +102,27 @@ impl Session {
                     )?;
                     *accepted = true;
                     enc.state = EncryptedState::WaitingAuthRequest(auth_request);
+                } else {
+                    // piecrust: said, where the release waits for ever.
+                    self.common
+                        .disconnect(Disconnect::ServiceNotAvailable, "service not available", "en")?;
                 }
                 Ok(())
             }
+            // piecrust: some clients ask for the service again before each attempt.
+            (EncryptedState::WaitingAuthRequest(_), Some((&msg::SERVICE_REQUEST, _))) => {
+                push_packet!(enc.write, {
+                    enc.write.push(msg::SERVICE_ACCEPT);
+                    map_err!("ssh-userauth".encode(&mut enc.write))?;
+                });
+                Ok(())
+            }
             (EncryptedState::WaitingAuthRequest(_), Some((&msg::USERAUTH_REQUEST, mut r))) => {
+                // piecrust: see below. The method stands behind the user and the service.
+                let mut method = r;
+                let is_first_none = self.common.auth_attempts == 0
+                    && (0..2).all(|_| String::decode(&mut method).is_ok())
+                    && String::decode(&mut method).is_ok_and(|method| method == "none");
                 enc.server_read_auth_request(
                     rejection_wait_until,
                     initial_none_rejection_wait_until,
@@ -121,6 +138,20 @@ impl Session {
                         enc.client_compression.init_decompress(&mut enc.decompress);
                     }
                     handler.auth_succeeded(self).await?;
+                } else if let EncryptedState::WaitingAuthRequest(auth) = &mut enc.state {
+                    // piecrust: a first failure of `none` is free; the last one is answered at once.
+                    if is_first_none {
+                        auth.rejection_count = 0;
+                    }
+                    if self.common.config.max_auth_attempts > 0
+                        && auth.rejection_count >= self.common.config.max_auth_attempts
+                    {
+                        self.common.disconnect(
+                            Disconnect::ProtocolError,
+                            "too many authentication failures",
+                            "en",
+                        )?;
+                    }
                 }
                 Ok(())
             }
@@ -1319,7 +1350,12 @@ impl Encrypted {
                     reject_auth_request(until, &mut self.write, auth_request).await?;
                     Ok(())
                 }
-                e => Err(crate::Error::from(e).into()),
+                // piecrust: a key that cannot be read is a wrong key, not the end.
+                e => {
+                    debug!("public key error: {e}");
+                    reject_auth_request(until, &mut self.write, auth_request).await?;
+                    Ok(())
+                }
             },
         }
     }

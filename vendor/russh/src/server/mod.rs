@@ -60,6 +60,8 @@ mod kex;
 mod session;
 pub use self::session::*;
 mod encrypted;
+mod connection; // piecrust: the connection protocol is the handler's
+pub use self::connection::*;
 
 /// Configuration of a server.
 pub struct Config {
@@ -99,6 +101,8 @@ pub struct Config {
     pub keepalive_max: usize,
     /// If active, invoke `set_nodelay(true)` on client sockets; disabled by default (i.e. Nagle's algorithm is active).
     pub nodelay: bool,
+    /// piecrust: the signature algorithms named in EXT_INFO; `preferred.key` if empty.
+    pub server_sig_algs: String,
 }
 
 impl Default for Config {
@@ -126,6 +130,7 @@ impl Default for Config {
             keepalive_interval: None,
             keepalive_max: 3,
             nodelay: false,
+            server_sig_algs: String::new(), // piecrust
         }
     }
 }
@@ -1140,9 +1145,9 @@ async fn read_ssh_id<R: AsyncRead + Unpin>(
     read: &mut SshRead<R>,
 ) -> Result<CommonSession<Arc<Config>>, Error> {
     let sshid = if let Some(t) = config.inactivity_timeout {
-        tokio::time::timeout(t, read.read_client_ssh_id()).await??
+        tokio::time::timeout(t, read.read_ssh_id()).await?? // piecrust: lines before it are skipped
     } else {
-        read.read_client_ssh_id().await?
+        read.read_ssh_id().await?
     };
 
     let session = CommonSession {

@@ -1536,8 +1536,14 @@ impl Session {
 
             push_packet!(enc.write, {
                 msg::EXT_INFO.encode(&mut enc.write)?;
-                1u32.encode(&mut enc.write)?;
+                // piecrust: `ping@openssh.com` too, and the algorithms of the configuration.
+                2u32.encode(&mut enc.write)?;
+                "ping@openssh.com".encode(&mut enc.write)?;
+                "0".encode(&mut enc.write)?;
                 "server-sig-algs".encode(&mut enc.write)?;
+                if !self.common.config.server_sig_algs.is_empty() {
+                    self.common.config.server_sig_algs.encode(&mut enc.write)?;
+                } else {
 
                 NameList(
                     self.common
@@ -1549,6 +1555,7 @@ impl Session {
                         .collect(),
                 )
                 .encode(&mut enc.write)?;
+                }
             });
         }
         Ok(())

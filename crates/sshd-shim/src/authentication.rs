@@ -1,0 +1,54 @@
+//! Who may log in (contract sshd 6): the owner of the one key, or everybody; the user's name has no effect.
+
+use russh::keys::{Algorithm, HashAlg, PublicKey};
+use russh::server::Auth;
+use russh::{MethodKind, MethodSet};
+
+use crate::config::Config;
+use crate::log::Log;
+
+/// So many failures end a connection; a first `none`, which asks for the methods, is none of them.
+pub const MOST_FAILURES: usize = 6;
+
+/// The methods that clients are told of: `none` needs no telling.
+pub fn methods(config: &Config) -> MethodSet {
+    let methods: &[MethodKind] =
+        if config.authorized_key.is_some() { &[MethodKind::PublicKey] } else { &[] };
+    MethodSet::from(methods)
+}
+
+/// The method `none`.
+pub fn none(config: &Config) -> Auth {
+    if config.allow_unauthenticated { Auth::Accept } else { reject(config) }
+}
+
+/// Whether `key` may log in with signatures of `algorithm`. If not, the log has what was offered.
+pub fn offered(config: &Config, log: &Log, key: &PublicKey, algorithm: &Algorithm) -> Auth {
+    let is_the_one = config
+        .authorized_key
+        .as_ref()
+        .is_some_and(|authorized| authorized.key_data() == key.key_data());
+    let is_strong = config.algorithms.signatures.contains(algorithm);
+    if is_the_one && is_strong {
+        return Auth::Accept;
+    }
+    let why = if is_the_one {
+        "signatures of this algorithm are not allowed"
+    } else {
+        "not the authorized key"
+    };
+    log.error(
+        "authentication-failed",
+        &[
+            ("error", why.into()),
+            ("key-type", algorithm.as_str().into()),
+            ("fingerprint", key.fingerprint(HashAlg::Sha256).to_string().into()),
+        ],
+    );
+    reject(config)
+}
+
+/// No, and what else may be tried.
+pub fn reject(config: &Config) -> Auth {
+    Auth::Reject { proceed_with_methods: Some(methods(config)), partial_success: false }
+}
