@@ -19,3 +19,16 @@ pub struct Context {
     /// How SSH is spoken, which follows from `config`.
     pub transport: Arc<russh::server::Config>,
 }
+
+#[cfg(test)]
+impl Context {
+    /// A context for tests, of a server with a fresh key that nobody may log in to.
+    pub(crate) fn example() -> Self {
+        let arguments = ["diego-sshd", "-allowUnauthenticatedClients", "-logLevel=fatal"];
+        let arguments = arguments.iter().map(std::ffi::OsString::from);
+        let (config, log) =
+            crate::config::read(arguments, lifecycle::environment::Environment::default()).unwrap();
+        let transport = Arc::new(crate::server::transport(&config));
+        Self { config, log, stopping: watch::channel(false).1, transport }
+    }
+}

@@ -279,6 +279,3 @@ impl ChannelState {
         self.requester.wake();
     }
 }
-
-#[cfg(test)]
-mod tests;
