@@ -47,10 +47,11 @@ impl Environment {
     }
 
     /// Sets `name`, in its place if it is there.
-    pub fn set(&mut self, name: &str, value: impl Into<OsString>) {
+    pub fn set(&mut self, name: impl AsRef<OsStr>, value: impl Into<OsString>) {
+        let name = name.as_ref();
         match self.variables.iter_mut().find(|(key, _)| key == name) {
             Some((_, old)) => *old = value.into(),
-            None => self.variables.push((name.into(), value.into())),
+            None => self.variables.push((name.to_owned(), value.into())),
         }
     }
 

@@ -35,7 +35,8 @@ struct Limits {
 }
 
 impl TooLarge {
-    pub(super) fn explain(program: &Program, environment: &Environment) -> Self {
+    /// What is too large about them.
+    pub fn explain(program: &Program, environment: &Environment) -> Self {
         Self::new(strings(program, environment), Limits::here())
     }
 
@@ -88,8 +89,7 @@ fn strings(program: &Program, environment: &Environment) -> Vec<(String, u64)> {
     });
     let arguments = program.arguments.iter().enumerate().map(|(index, argument)| {
         let last = index + 1 == program.arguments.len();
-        let name =
-            if last { "the start command".into() } else { format!("argument {}", index + 1) };
+        let name = if last { "the command".into() } else { format!("argument {}", index + 1) };
         (name, size(argument))
     });
     variables.chain(arguments).collect()
@@ -136,11 +136,7 @@ mod tests {
         let environment = Environment::from_iter([("A".into(), "12".into())]);
         assert_eq!(
             strings(&program, &environment),
-            [
-                ("the variable A".into(), 5),
-                ("argument 1".into(), 3),
-                ("the start command".into(), 5)
-            ]
+            [("the variable A".into(), 5), ("argument 1".into(), 3), ("the command".into(), 5)]
         );
     }
 }

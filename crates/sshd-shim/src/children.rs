@@ -1,0 +1,301 @@
+//! The programs this server has started: their ends, and the end of those whose client is gone.
+//!
+//! One task waits for SIGCHLD and asks for each program; it alone reaps, so no status is lost or
+//! taken from anybody. As a container's first process it also reaps orphans it never started.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{self, ExitStatus};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use lifecycle::sys::{keep_descriptors, reap};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::descriptors::DescriptorLimit;
+
+/// How long a program may take to end after SIGHUP (contract sshd 18.4).
+const HANG_UP_GRACE: Duration = Duration::from_secs(10);
+
+/// How often is looked whether a process group still exists whose first process has ended. Its
+/// number is free for others once it does not.
+const GROUP_CHECK: Duration = Duration::from_secs(1);
+
+/// How long killed programs may take to be gone.
+const KILL_GRACE: Duration = Duration::from_millis(500);
+
+/// All programs this server has started.
+#[derive(Debug)]
+pub struct Children {
+    state: Mutex<State>,
+    abandoned: Notify,
+    descriptors: DescriptorLimit,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Somebody waits for these.
+    running: BTreeMap<Pid, oneshot::Sender<ExitStatus>>,
+    /// These have to end.
+    abandoned: Vec<Abandoned>,
+    /// When all have to have ended.
+    last_end: Option<Instant>,
+}
+
+/// A program that was hung up on.
+#[derive(Debug)]
+struct Abandoned {
+    /// Unless it has ended.
+    leader: Option<Pid>,
+    /// The process groups to be ended with it.
+    groups: Vec<Pid>,
+    kill_at: Instant,
+    is_killed: bool,
+}
+
+impl Children {
+    /// None yet. Starts the task that waits for their ends, raises the limit of descriptors, and sees
+    /// to it that programs get none of ours.
+    pub fn watch() -> io::Result<Arc<Self>> {
+        let mut ends = signal(SignalKind::child())?;
+        let _kernel_is_too_old = keep_descriptors();
+        let children = Arc::new(Self {
+            state: Mutex::default(),
+            abandoned: Notify::new(),
+            descriptors: DescriptorLimit::raise(),
+        });
+        let watched = Arc::clone(&children);
+        tokio::spawn(async move {
+            loop {
+                let next = watched.state().sweep();
+                let due = async {
+                    match next {
+                        Some(time) => sleep_until(time).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    _ = ends.recv() => {}
+                    () = watched.abandoned.notified() => {}
+                    () = due => {}
+                }
+            }
+        });
+        Ok(children)
+    }
+
+    /// Starts a program by `spawn`, which gives its number, the one of its process group too.
+    pub fn start(self: &Arc<Self>, spawn: impl FnOnce() -> nix::Result<Pid>) -> nix::Result<Child> {
+        let (report, status) = oneshot::channel();
+        // Locked until it is entered: its end may not be looked for before.
+        let mut state = self.state();
+        let pid = self.descriptors.original(spawn)?;
+        state.running.insert(pid, report);
+        Ok(Child { pid, status, children: Arc::clone(self) })
+    }
+
+    /// Hangs up on all programs; those that have not ended `grace` later are killed. Returns once
+    /// all are gone.
+    pub async fn end_all(&self, grace: Duration) {
+        self.state().hang_up_all(Instant::now() + grace);
+        self.abandoned.notify_one();
+        if timeout(grace, self.gone()).await.is_err() {
+            self.state().kill_all();
+            let _unkillable = timeout(KILL_GRACE, self.gone()).await;
+        }
+    }
+
+    /// How many programs have not ended.
+    pub fn count(&self) -> usize {
+        let state = self.state();
+        state.running.len() + state.abandoned.len()
+    }
+
+    async fn gone(&self) {
+        while self.count() > 0 {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn hang_up(&self, leader: Pid, foreground: Option<Pid>) {
+        if self.state().abandon(leader, foreground) {
+            self.abandoned.notify_one();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Reaps what has ended, kills what is overdue. The time at which this is to be done again, even
+    /// if nothing ends.
+    fn sweep(&mut self) -> Option<Instant> {
+        if process::id() == 1 {
+            while let Ok(Some((pid, status))) = reap(None) {
+                self.ended(pid, status);
+            }
+        } else {
+            let leaders = self.abandoned.iter().filter_map(|one| one.leader);
+            let all: Vec<Pid> = self.running.keys().copied().chain(leaders).collect();
+            for pid in all {
+                self.look_for_end(pid);
+            }
+        }
+        let now = Instant::now();
+        self.abandoned.retain_mut(|one| one.is_there(now));
+        self.abandoned.iter().map(|one| one.check_at(now)).min()
+    }
+
+    fn look_for_end(&mut self, pid: Pid) {
+        match reap(Some(pid)) {
+            Ok(None) => {}
+            Ok(Some((_, status))) => self.ended(pid, status),
+            // It is no child any more, though only this task reaps.
+            Err(_) => self.ended(pid, unknown()),
+        }
+    }
+
+    fn ended(&mut self, pid: Pid, status: ExitStatus) {
+        if let Some(report) = self.running.remove(&pid) {
+            let _nobody_waits = report.send(status);
+        }
+        for one in &mut self.abandoned {
+            one.leader = one.leader.filter(|leader| *leader != pid);
+        }
+    }
+
+    /// `false` if it has ended already.
+    fn abandon(&mut self, leader: Pid, foreground: Option<Pid>) -> bool {
+        if self.running.remove(&leader).is_none() {
+            return false;
+        }
+        let groups: Vec<Pid> = std::iter::once(leader).chain(foreground).collect();
+        for group in &groups {
+            hang_up(*group);
+        }
+        let kill_at = Instant::now() + HANG_UP_GRACE;
+        let kill_at = self.last_end.map_or(kill_at, |end| end.min(kill_at));
+        self.abandoned.push(Abandoned { leader: Some(leader), groups, kill_at, is_killed: false });
+        true
+    }
+
+    fn hang_up_all(&mut self, kill_at: Instant) {
+        self.last_end = Some(kill_at);
+        self.running.keys().for_each(|leader| hang_up(*leader));
+        for one in &mut self.abandoned {
+            one.kill_at = one.kill_at.min(kill_at);
+        }
+    }
+
+    fn kill_all(&mut self) {
+        for leader in self.running.keys() {
+            let _ended = killpg(*leader, Signal::SIGKILL);
+        }
+        self.abandoned.iter_mut().for_each(Abandoned::kill);
+    }
+}
+
+impl Abandoned {
+    /// Whether anything of it is left, after killing it if that is due.
+    fn is_there(&mut self, now: Instant) -> bool {
+        if now >= self.kill_at && !self.is_killed {
+            self.kill();
+        }
+        if self.leader.is_none() {
+            self.groups.retain(|group| killpg(*group, None).is_ok());
+        }
+        self.leader.is_some() || (!self.groups.is_empty() && !self.is_killed)
+    }
+
+    fn kill(&mut self) {
+        for group in &self.groups {
+            let _ended = killpg(*group, Signal::SIGKILL);
+        }
+        self.is_killed = true;
+    }
+
+    fn check_at(&self, now: Instant) -> Instant {
+        match (self.leader, self.is_killed) {
+            (None, _) | (_, true) => now + GROUP_CHECK,
+            (Some(_), false) => self.kill_at,
+        }
+    }
+}
+
+/// What a terminal's end does to its processes: the stopped ones have to run to see it.
+fn hang_up(group: Pid) {
+    for signal in [Signal::SIGHUP, Signal::SIGCONT] {
+        let _ended = killpg(group, signal);
+    }
+}
+
+/// The status where none could be found out.
+fn unknown() -> ExitStatus {
+    ExitStatus::from_raw(255 << 8)
+}
+
+/// A program, first process of its group. Dropped before its end, it is hung up on: its group gets
+/// SIGHUP, and 10 s later SIGKILL.
+#[derive(Debug)]
+pub struct Child {
+    pid: Pid,
+    status: oneshot::Receiver<ExitStatus>,
+    children: Arc<Children>,
+}
+
+impl Child {
+    /// Waits for its end; to be called until it gives a status, and not again.
+    pub async fn wait(&mut self) -> ExitStatus {
+        (&mut self.status).await.unwrap_or_else(|_| unknown())
+    }
+
+    /// Its process group.
+    pub fn group(&self) -> Group {
+        Group { leader: self.pid, children: Arc::clone(&self.children) }
+    }
+
+    /// Hangs up on it and on the `foreground` group of its terminal.
+    pub fn hang_up(self, foreground: Option<Pid>) {
+        self.children.hang_up(self.pid, foreground);
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.children.hang_up(self.pid, None);
+    }
+}
+
+/// The process group of a program.
+#[derive(Debug)]
+pub struct Group {
+    leader: Pid,
+    children: Arc<Children>,
+}
+
+impl Group {
+    /// Sends `signal` to the group, and to the `foreground` group of its terminal; not once the
+    /// program has ended, for its number may be another's then.
+    pub fn signal(&self, signal: Signal, foreground: Option<Pid>) {
+        if self.children.state().running.contains_key(&self.leader) {
+            for group in std::iter::once(self.leader).chain(foreground) {
+                let _ended = killpg(group, signal);
+            }
+        }
+    }
+
+    /// The number of the program and of its group.
+    pub fn leader(&self) -> Pid {
+        self.leader
+    }
+}
+
+#[cfg(test)]
+mod tests;

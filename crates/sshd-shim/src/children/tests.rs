@@ -1,0 +1,133 @@
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::sys::wait::waitpid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::process::{Process, start};
+
+/// `script` as run by sh; what it reads and writes stays open as long as the value lives.
+fn sh(script: &str, children: &Arc<Children>) -> Process {
+    let program = lifecycle::exec::Program {
+        file: "/bin/sh".into(),
+        name: "sh".into(),
+        arguments: vec!["-c".into(), script.into()],
+    };
+    start(&program, &lifecycle::environment::Environment::inherited(), children).unwrap()
+}
+
+/// `script`, once it has written a line.
+async fn ready(script: &str, children: &Arc<Children>) -> Process {
+    let mut process = sh(script, children);
+    process.stdout.read_u8().await.unwrap();
+    process
+}
+
+/// Waits until `pid` is nobody's process, not even a dead one.
+async fn vanished(pid: Pid) {
+    while kill(pid, None) != Err(Errno::ESRCH) {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Waits until the last process of the group, background children too, is nobody's.
+async fn group_vanished(group: Pid) {
+    while killpg(group, None) != Err(Errno::ESRCH) {
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn none_left(children: &Children) {
+    timeout(Duration::from_secs(5), children.gone()).await.unwrap();
+}
+
+#[tokio::test]
+async fn statuses_come_as_they_are() {
+    let children = Children::watch().unwrap();
+    assert_eq!(sh("exit 7", &children).child.wait().await.code(), Some(7));
+    assert_eq!(sh("kill -BUS $$", &children).child.wait().await.signal(), Some(7));
+    // nix's waitpid takes the status of such a process and gives an error.
+    assert_eq!(sh("kill -40 $$", &children).child.wait().await.signal(), Some(40));
+    none_left(&children).await;
+}
+
+#[tokio::test]
+async fn a_hundred_that_end_at_once_are_all_told() {
+    let children = Children::watch().unwrap();
+    let mut all: Vec<_> = (0..100).map(|n| sh(&format!("read x; exit {n}"), &children)).collect();
+    for process in &mut all {
+        process.stdin.write_all(b"\n").await.unwrap();
+    }
+    for (n, process) in all.iter_mut().enumerate() {
+        assert_eq!(process.child.wait().await.code(), Some(i32::try_from(n).unwrap()));
+    }
+    none_left(&children).await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_dropped_ends_with_its_group_and_is_reaped() {
+    let children = Children::watch().unwrap();
+    let process = ready("sleep 1000 & echo; wait", &children).await;
+    let pid = process.child.group().leader();
+    drop(process);
+    vanished(pid).await;
+    group_vanished(pid).await;
+    none_left(&children).await;
+    assert_eq!(waitpid(pid, None), Err(Errno::ECHILD));
+}
+
+#[tokio::test]
+async fn a_stopped_program_hears_the_hang_up() {
+    let children = Children::watch().unwrap();
+    let process = ready("echo; kill -STOP $$; sleep 1000", &children).await;
+    let pid = process.child.group().leader();
+    drop(process);
+    vanished(pid).await;
+    none_left(&children).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ignores_the_hang_up_is_killed_ten_seconds_later() {
+    let children = Children::watch().unwrap();
+    let process = ready("trap '' HUP; echo; while :; do sleep 1000; done", &children).await;
+    let pid = process.child.group().leader();
+    let begin = Instant::now();
+    drop(process);
+    vanished(pid).await;
+    // The clock is virtual and runs as fast as it can.
+    assert!(begin.elapsed() >= HANG_UP_GRACE);
+    none_left(&children).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_killed_although_its_first_process_has_ended() {
+    let children = Children::watch().unwrap();
+    let process = ready("(trap '' HUP; echo; exec sleep 1000) & wait", &children).await;
+    let (pid, begin) = (process.child.group().leader(), Instant::now());
+    drop(process);
+    group_vanished(pid).await;
+    assert!(begin.elapsed() >= HANG_UP_GRACE);
+    none_left(&children).await;
+}
+
+#[tokio::test]
+async fn at_the_end_of_the_server_all_are_told_and_the_deaf_killed() {
+    let children = Children::watch().unwrap();
+    let mut told = ready("echo; sleep 1000", &children).await;
+    let mut deaf = ready("trap '' HUP; echo; while :; do sleep 1000; done", &children).await;
+    children.end_all(Duration::from_millis(100)).await;
+    assert_eq!(told.child.wait().await.signal(), Some(Signal::SIGHUP as i32));
+    assert_eq!(deaf.child.wait().await.signal(), Some(Signal::SIGKILL as i32));
+    assert_eq!(children.count(), 0);
+}
+
+#[tokio::test]
+async fn a_program_that_has_ended_gets_no_signals() {
+    let children = Children::watch().unwrap();
+    let mut process = sh(":", &children);
+    process.child.wait().await;
+    // Its number may be somebody else's by now; that nobody is asked can't be seen but in the code.
+    process.child.group().signal(Signal::SIGKILL, None);
+    process.child.hang_up(None);
+    none_left(&children).await;
+}
