@@ -108,6 +108,10 @@ pub fn choose(
         KEX_OTHERS,
         &mut unknown,
     )?;
+    // One algorithm by two names, of which old clients know the second only.
+    if kex.contains(&kex::CURVE25519) && !kex.contains(&kex::CURVE25519_PRE_RFC_8731) {
+        kex.push(kex::CURVE25519_PRE_RFC_8731);
+    }
     kex.push(kex::EXTENSION_OPENSSH_STRICT_KEX_AS_SERVER);
     let cipher = Allowed { flag: "allowedCiphers", list: lists.ciphers }.choose(
         CIPHER_DEFAULTS,
@@ -260,6 +264,16 @@ mod tests {
         assert_eq!(names(&offer.cipher), "aes128-ctr,aes256-ctr");
         assert_eq!(names(&offer.mac), "hmac-sha2-256,hmac-sha1");
         assert_eq!(unknown, []);
+    }
+
+    #[test]
+    fn curve25519_by_its_name_of_today_is_meant_by_both() {
+        let key_exchanges = "curve25519-sha256,ecdh-sha2-nistp256";
+        let (algorithms, _) = chosen(AllowLists { key_exchanges, ..AllowLists::default() });
+        assert_eq!(
+            names(&algorithms.preferred.kex),
+            "curve25519-sha256,ecdh-sha2-nistp256,curve25519-sha256@libssh.org,kex-strict-s-v00@openssh.com"
+        );
     }
 
     #[test]
