@@ -48,7 +48,7 @@ pub(crate) fn program() -> PathBuf {
 
 /// The program without environment.
 pub(crate) fn command() -> Command {
-    cleared(&program())
+    cleared(program())
 }
 
 /// `program` without environment and stdin.

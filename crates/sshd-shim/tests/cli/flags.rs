@@ -141,7 +141,7 @@ fn unknown_flags_are_a_warning_and_no_end() {
 fn it_may_be_started_by_its_bare_name() {
     // The predecessor executed its own name as a path, and ended.
     let directory = program().parent().unwrap().to_owned();
-    let mut start = cleared("sh");
+    let mut start = cleared("/bin/sh");
     start.args(["-c", "exec diego-sshd \"$@\"", "sh"]).env("PATH", directory);
     let daemon = Daemon::start(start.args(["-authorizedKey", &rsa().public]));
     assert_eq!(daemon.arguments()[0], "diego-sshd");

@@ -45,11 +45,11 @@ fn the_other_time_format_survives_the_hiding_of_keys() {
 
 #[test]
 fn at_the_level_of_production_nothing_is_printed() {
-    for level in ["fatal", "error"] {
-        let mut daemon = Daemon::open(&["-logLevel", level]);
-        assert_eq!(daemon.stop(), Some(0));
-        assert_eq!((daemon.stdout().as_str(), daemon.stderr().as_str()), ("", ""), "{level}");
-    }
+    let mut daemon = Daemon::open(&["-logLevel=fatal"]);
+    // Not about one whose handshake failed, either.
+    assert_eq!(greeting(&daemon), "SSH-2.0-diego-sshd\r\n");
+    assert_eq!(daemon.stop(), Some(0));
+    assert_eq!((daemon.stdout().as_str(), daemon.stderr().as_str()), ("", ""));
 }
 
 /// A server whose stdout is a pipe.
@@ -85,12 +85,13 @@ fn a_closed_stdout_is_no_end() {
 #[test]
 fn a_stdout_that_nobody_reads_holds_nothing_up() {
     let (mut daemon, mut reader) = piped();
-    // A pipe holds 64 KiB, and each connection logs more than 256 bytes.
-    for _ in 0..512 {
+    // A pipe holds no more than 64 KiB.
+    for _ in 0..1024 {
         assert_eq!(greeting(&daemon), "SSH-2.0-diego-sshd\r\n");
     }
     assert_eq!(daemon.stop(), Some(0));
     let mut text = String::new();
     reader.read_to_string(&mut text).unwrap();
-    assert!(text.len() >= 64 * 1024, "the pipe was not filled: {} bytes", text.len());
+    let told = text.matches("sshd.handle-connection.started").count();
+    assert!((1..1024).contains(&told), "the pipe was not filled: {told} connections");
 }
