@@ -12,6 +12,8 @@ pub mod messages;
 pub mod opener;
 mod packets;
 mod requests;
+#[cfg(test)]
+pub(crate) mod scripted;
 mod state;
 mod wakers;
 pub mod wire;

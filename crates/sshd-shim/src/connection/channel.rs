@@ -237,6 +237,12 @@ impl Output {
         self.0.shared.lock().keepalive(self.0.channel);
     }
 
+    /// Whether nothing that is written would reach the client.
+    pub fn is_closed(&self) -> bool {
+        let mut state = self.0.shared.lock();
+        state.channel(self.0.channel).is_none_or(|channel| channel.takes_no_output())
+    }
+
     /// Returns when the client has closed the channel or is gone.
     pub async fn closed(&self) {
         let handle = &self.0;

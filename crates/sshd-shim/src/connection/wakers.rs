@@ -14,6 +14,12 @@ impl Wakers {
         }
     }
 
+    /// Whether anybody is to be woken.
+    #[cfg(test)]
+    pub(super) fn are_some(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// Wakes everyone once.
     pub(super) fn wake(&mut self) {
         for waker in self.0.drain(..) {
