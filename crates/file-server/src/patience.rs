@@ -108,3 +108,57 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(100);
+
+    /// What becomes of writing a megabyte while the peer does as `reads` says.
+    fn outcome<F: Future<Output = ()> + 'static>(
+        reads: impl FnOnce(DuplexStream) -> F,
+    ) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (ours, theirs) = duplex(4096);
+            let (mut patient, bytes) = (Patient::new(ours, WINDOW), vec![0; 1 << 20]);
+            tokio::select! {
+                written = patient.write_all(&bytes) => written,
+                () = reads(theirs) => unreachable!("the peer outlived its server"),
+            }
+        })
+    }
+
+    #[test]
+    fn whoever_takes_nothing_or_crumbs_is_cut() {
+        let nothing = outcome(|peer| async move {
+            std::future::pending::<()>().await;
+            drop(peer);
+        });
+        assert_eq!(nothing.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let crumbs = outcome(|mut peer| async move {
+            loop {
+                peer.read_u8().await.unwrap();
+                sleep(Duration::from_millis(1)).await;
+            }
+        });
+        assert_eq!(crumbs.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn whoever_takes_enough_may_take_its_time() {
+        let steady = outcome(|mut peer| async move {
+            let mut bytes = [0; 4096];
+            // Ten windows in all.
+            while peer.read_exact(&mut bytes).await.is_ok() {
+                sleep(Duration::from_millis(4)).await;
+            }
+            std::future::pending::<()>().await;
+        });
+        steady.unwrap();
+    }
+}

@@ -71,7 +71,8 @@ impl FileServer {
         Ok(Self { listener, address, directory: served, patience: PATIENCE })
     }
 
-    /// Cuts clients that take next to nothing for so long, instead of a minute.
+    /// Cuts clients that take next to nothing for so long, instead of a minute, or that do not finish
+    /// the head of a request in that time, instead of ten seconds.
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -130,9 +131,9 @@ impl FileServer {
             };
             match (accepted, permit) {
                 (Ok((stream, _)), Ok(permit)) => {
-                    let stream = Patient::new(stream, self.patience);
                     let ending = ending.subscribe();
-                    connections.spawn(converse(stream, Arc::clone(&site), ending, permit));
+                    let site = Arc::clone(&site);
+                    connections.spawn(converse((stream, self.patience), site, ending, permit));
                 }
                 _ => sleep(PAUSE).await,
             }
@@ -168,7 +169,7 @@ fn runtime() -> io::Result<Runtime> {
 
 /// One connection, request after request, until it ends or everything does.
 async fn converse(
-    stream: Patient<TcpStream>,
+    (stream, patience): (TcpStream, Duration),
     site: Arc<Site>,
     mut ending: watch::Receiver<()>,
     _permit: OwnedSemaphorePermit,
@@ -180,12 +181,13 @@ async fn converse(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(HEAD_TIMEOUT.min(patience))
         .max_buf_size(MAX_HEAD)
         .max_headers(MAX_HEADERS)
         // Scripts look for `ETag:` as often as for `etag:`.
         .title_case_headers(true);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stream = TokioIo::new(Patient::new(stream, patience));
+    let mut connection = pin!(builder.serve_connection(stream, service));
     // How a client ends a connection is its own affair.
     tokio::select! {
         _ = connection.as_mut() => return,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use self::gunzip::Members;
-use super::unzip::{MAX_ENTRIES, Unpacked, UnzipError, clear, unzip};
+use super::unzip::{MAX_ENTRIES, MAX_RATIO, MAX_UNQUESTIONED, Unpacked, UnzipError, clear, unzip};
 use crate::report::system_words;
 use crate::size::Size;
 
@@ -142,9 +142,10 @@ pub fn unpack(archive: &Path, destination: &Path) -> Result<Unpacked, UnpackErro
         .and_then(|()| DirBuilder::new().recursive(true).create(destination))
         .map_err(at_destination)?;
     let stream = BufReader::with_capacity(BUFFER, file);
+    let bounds = Bounds::of(packed);
     let outcome = match format {
-        Format::Gzip => entries::unpack(Members::new(stream), packed, destination),
-        _ => entries::unpack(stream, packed, destination),
+        Format::Gzip => entries::unpack(Members::new(stream), bounds, destination),
+        _ => entries::unpack(stream, bounds, destination),
     };
     if outcome.is_err() {
         // The reason to report is the first failure, not what removing runs into.
@@ -163,6 +164,19 @@ pub fn give_to(tree: &Path, user: u32, group: u32) -> Result<(), UnpackError> {
         owned.map_err(|cause| UnpackError::System { path: tree.to_owned(), cause })?;
     }
     Ok(())
+}
+
+/// How many bytes an archive may become.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    packed: u64,
+    allowed: u64,
+}
+
+impl Bounds {
+    fn of(packed: u64) -> Self {
+        Self { packed, allowed: MAX_UNQUESTIONED.max(packed.saturating_mul(MAX_RATIO)) }
+    }
 }
 
 /// What the first bytes say.

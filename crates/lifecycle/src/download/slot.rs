@@ -155,10 +155,11 @@ impl Slot {
         self.path.join(record.name())
     }
 
-    /// Whether a version is there; `form` is the name of what it has to have.
+    /// Whether a version is there whole; `form` is the name of what it has to have.
     pub(super) fn holds(&self, record: &Record, form: &str) -> bool {
-        let found = self.version(record).join(form).symlink_metadata();
-        found.is_ok_and(|it| it.is_dir() || it.len() == record.size)
+        let version = self.version(record);
+        let is_whole = |it: fs::Metadata| it.is_dir() || it.len() == record.size;
+        version.join(USE).is_file() && version.join(form).symlink_metadata().is_ok_and(is_whole)
     }
 
     /// Begins a version.

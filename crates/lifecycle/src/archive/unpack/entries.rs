@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use tar::{Archive, Entry, EntryType};
 
 use super::tree::{Attributes, Tree};
-use super::{BUFFER, Fault, UnpackError};
-use crate::archive::unzip::{MAX_ENTRIES, MAX_RATIO, MAX_UNQUESTIONED, Unpacked, shown};
+use super::{BUFFER, Bounds, Fault, UnpackError};
+use crate::archive::unzip::{MAX_ENTRIES, Unpacked, shown};
 use crate::report::system_words;
 use crate::size::Size;
 
@@ -25,18 +25,17 @@ const KEPT_MODE: u32 = 0o777;
 /// What pax records of sparse files begin with: the data of such a file is a map and pieces.
 const PAX_SPARSE: &[u8] = b"GNU.sparse.";
 
-/// Unpacks the tar `stream`, of an archive of `packed` bytes, into the empty `destination`.
+/// Unpacks the tar `stream` into the empty `destination`.
 pub(super) fn unpack(
     stream: impl Read,
-    packed: u64,
+    bounds: Bounds,
     destination: &Path,
 ) -> Result<Unpacked, UnpackError> {
     let allowance = Rc::new(Cell::new(MAX_HEADERS));
     let mut archive = Archive::new(Metered { stream, allowance: Rc::clone(&allowance) });
     let at_destination = |cause| UnpackError::System { path: destination.to_owned(), cause };
     let tree = Tree::new(destination).map_err(at_destination)?;
-    let limit = MAX_UNQUESTIONED.max(packed.saturating_mul(MAX_RATIO));
-    let mut unpacking = Unpacking { tree, packed, limit, path_bytes: 0, entries: 0, bytes: 0 };
+    let mut unpacking = Unpacking { tree, bounds, path_bytes: 0, entries: 0, bytes: 0 };
     for entry in archive.entries().map_err(|error| damaged(&error))? {
         let mut entry = entry.map_err(|error| damaged(&error))?;
         allowance.set(u64::MAX);
@@ -44,7 +43,7 @@ pub(super) fn unpack(
         allowance.set(MAX_HEADERS);
     }
     // The last gzip member's checksum comes behind the end of the tar.
-    let mut rest = archive.into_inner().stream.take(limit);
+    let mut rest = archive.into_inner().stream.take(bounds.allowed);
     io::copy(&mut rest, &mut io::sink()).map_err(|error| damaged(&error))?;
     unpacking.tree.finish().map_err(at_destination)?;
     Ok(Unpacked { entries: unpacking.entries, bytes: unpacking.bytes })
@@ -53,8 +52,7 @@ pub(super) fn unpack(
 /// What has been unpacked so far, and how much may be.
 struct Unpacking {
     tree: Tree,
-    packed: u64,
-    limit: u64,
+    bounds: Bounds,
     path_bytes: usize,
     entries: usize,
     bytes: u64,
@@ -129,8 +127,8 @@ impl Unpacking {
             }
             left -= count as u64;
             self.bytes += count as u64;
-            if self.bytes > self.limit {
-                let (packed, allowed) = (Size(self.packed), Size(self.limit));
+            if self.bytes > self.bounds.allowed {
+                let (packed, allowed) = (Size(self.bounds.packed), Size(self.bounds.allowed));
                 return Err(UnpackError::Bomb { packed, allowed });
             }
             target.write_all(&chunk[..count]).map_err(|cause| UnpackError::Entry {
