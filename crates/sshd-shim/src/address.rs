@@ -44,6 +44,27 @@ pub enum ListenError {
     },
 }
 
+impl ListenError {
+    /// What may be the matter, where the sentence does not tell.
+    pub(crate) fn explanation(&self) -> Option<String> {
+        let Self::System { address, call: "bind", errno } = self else { return None };
+        let port = address.port();
+        match errno {
+            Errno::EADDRINUSE => Some(format!(
+                "Another program of this container listens on port {port}: the app, or a second diego-sshd."
+            )),
+            Errno::EACCES => Some(format!(
+                "Port {port} wants the user root or the capability CAP_NET_BIND_SERVICE."
+            )),
+            Errno::EADDRNOTAVAIL => Some(format!(
+                "No network interface of this container has the address {}.",
+                address.ip()
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// Listens on `host:port`; an empty text is any port on all addresses.
 pub fn listen(address: &str) -> Result<TcpListener, ListenError> {
     if address.is_empty() {

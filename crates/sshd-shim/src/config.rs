@@ -227,3 +227,48 @@ fn time_format(text: &str) -> Result<TimeFormat, String> {
         _ => Err(format!("invalid TimeFormat: {text:?}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(words: &[&str], environment: &[(&str, &str)]) -> Config {
+        let words = ["diego-sshd", "-allowUnauthenticatedClients"].iter().chain(words);
+        let environment = environment.iter().map(|(name, value)| (name.into(), value.into()));
+        read(words.map(OsString::from), environment.collect()).unwrap().0
+    }
+
+    #[test]
+    fn the_apps_environment_is_asked_for_by_flag_or_variable() {
+        for (words, value, expected) in [
+            (&[][..], "", false),
+            (&["-appEnv"], "", true),
+            (&["-appEnv=false"], "1", true),
+            (&[], "1", true),
+            (&[], "true", false),
+            (&[], "0", false),
+        ] {
+            let config = config(words, &[(CF_SSH_APP_ENV, value)]);
+            assert_eq!(config.app_env, expected, "{words:?} {value}");
+        }
+    }
+
+    #[test]
+    fn flags_reach_the_configuration() {
+        let defaults = config(&[], &[("A", "b")]);
+        assert_eq!((defaults.address.as_str(), defaults.debug_address), ("127.0.0.1:2222", None));
+        assert!(!defaults.inherit_daemon_env && defaults.authorized_key.is_none());
+        assert_eq!(defaults.environment.get("A"), Some(OsStr::new("b")));
+        let given = config(&["-address=:1", "-debugAddr=:2", "-inheritDaemonEnv"], &[]);
+        assert_eq!((given.address.as_str(), given.debug_address.as_deref()), (":1", Some(":2")));
+        assert!(given.inherit_daemon_env && given.allow_unauthenticated);
+    }
+
+    #[test]
+    fn no_key_is_printed_for_debugging() {
+        let config = config(&[], &[]);
+        let secret = config.host_key.key_data().ed25519().unwrap().private.to_bytes();
+        let text = format!("{config:?}");
+        assert!(!text.contains(&format!("{secret:?}")), "{text}");
+    }
+}

@@ -74,4 +74,41 @@ impl Failure for Error {
             | Self::DebugServer(_) => 1,
         }
     }
+
+    fn explanation(&self) -> Vec<String> {
+        match self {
+            Self::Configuration(errors) => {
+                errors.iter().filter_map(ConfigurationError::explanation).collect()
+            }
+            Self::Listen(error) => error.explanation().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl ConfigurationError {
+    /// Which setting is meant, which the contract's sentences leave open, and what it wants.
+    fn explanation(&self) -> Option<String> {
+        Some(match self {
+            Self::HostKey(HostKeyError::NotFound { bytes, lines }) => format!(
+                "The host key (-hostKey or SSHD_HOSTKEY) has {bytes} bytes in {lines} lines and no PEM block in them: \
+                 a line with BEGIN, lines of base64, a line with END. Quotes keep a shell from joining the lines."
+            ),
+            Self::HostKey(HostKeyError::Encrypted) => {
+                "Nobody can type the passphrase of the host key (-hostKey or SSHD_HOSTKEY): \
+                 `ssh-keygen -p` takes it off."
+                    .to_owned()
+            }
+            Self::AuthorizedKey(NoKey) => {
+                "The authorized key (-authorizedKey or SSHD_AUTHKEY) has no line that is a public key of type RSA, \
+                 ECDSA or Ed25519, such as `ssh-ed25519 AAAA...`."
+                    .to_owned()
+            }
+            Self::AuthorizedKeyRequired => {
+                "Without -authorizedKey nobody could log in. SSHD_AUTHKEY counts only beside SSHD_HOSTKEY."
+                    .to_owned()
+            }
+            Self::HostKey(_) | Self::Algorithms(_) => return None,
+        })
+    }
 }

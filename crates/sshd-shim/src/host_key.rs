@@ -8,7 +8,12 @@ use russh::keys::{self, Algorithm, PrivateKey, decode_secret_key};
 pub enum HostKeyError {
     /// No PEM block.
     #[error("ssh: no key found")]
-    NotFound,
+    NotFound {
+        /// Of the text.
+        bytes: usize,
+        /// Of the text.
+        lines: usize,
+    },
     /// It takes a passphrase.
     #[error("ssh: this private key is passphrase protected")]
     Encrypted,
@@ -42,7 +47,8 @@ impl HostKeyError {
 
 /// The key in the first PEM block of `text`.
 pub fn parse(text: &str) -> Result<PrivateKey, HostKeyError> {
-    let block = Block::first(text).ok_or(HostKeyError::NotFound)?;
+    let not_found = || HostKeyError::NotFound { bytes: text.len(), lines: text.lines().count() };
+    let block = Block::first(text).ok_or_else(not_found)?;
     match block.label {
         "RSA PRIVATE KEY" | "PRIVATE KEY" | "EC PRIVATE KEY" | "OPENSSH PRIVATE KEY" => {}
         "DSA PRIVATE KEY" => return Err(HostKeyError::dsa()),

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lifecycle::environment::Environment;
+use russh::keys::HashAlg;
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
@@ -39,7 +40,7 @@ use tokio::sync::watch;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Error;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::server::{Server, Signals};
 
 /// How long the last lines of the log may take at the end.
@@ -65,12 +66,21 @@ async fn serve(config: Config, log: Log) -> Result<(), Error> {
     }
     let listener =
         TcpListener::from_std(address::listen(&config.address)?).map_err(Error::Runtime)?;
-    log.info("started", &[]);
+    say_started(&config, &listener, &log);
     let (stop, stopping) = watch::channel(false);
     let transport = Arc::new(server::transport(&config));
     let context = Arc::new(Context { config, log, stopping, transport });
     Server::new(context).serve(listener, signals, stop).await;
     Ok(())
+}
+
+/// What the predecessor says, and what a person wants to know who looks for the server or compares keys.
+fn say_started(config: &Config, listener: &TcpListener, log: &Log) {
+    if log.prints(Level::Info) {
+        let address = listener.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let host_key = config.host_key.fingerprint(HashAlg::Sha256).to_string();
+        log.info("started", &[("address", address.into()), ("host-key", host_key.into())]);
+    }
 }
 
 /// The failure in the predecessor's words (contract sshd 3.4).

@@ -110,6 +110,21 @@ fn keys_are_hidden_where_there_is_no_proc_which_needs_root() {
 }
 
 #[test]
+fn keys_that_cannot_be_hidden_are_a_warning_and_no_end_which_needs_root() {
+    // Without /proc and by a name that is none, the program cannot be executed once more.
+    let mut start = cleared("unshare");
+    let nameless = "mount -t tmpfs none /proc && exec -a nameless \"$@\"";
+    start.args(["-m", "bash", "-ec", nameless, "bash"]).arg(program());
+    start.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+    let daemon = Daemon::start(start.args(["-logLevel=fatal", "-authorizedKey", &rsa().public]));
+    assert_eq!(
+        daemon.stderr(),
+        "diego-sshd: the keys stay where other processes of this user see them: no /proc, and no \
+         program of this name in PATH\n"
+    );
+}
+
+#[test]
 fn keys_are_hidden_where_the_programs_file_is_gone() {
     let directory = TempDir::new().unwrap();
     let copy = directory.path().join("diego-sshd");

@@ -24,6 +24,8 @@ fn start_and_stop_are_lines_in_the_predecessors_form() {
     assert_eq!(fraction.len(), 9);
     let messages = messages(&stdout);
     assert_eq!(messages[0].0, "started");
+    assert!(messages[0].1.contains(&format!("\"address\":\"{}\"", daemon.address)), "{messages:?}");
+    assert!(messages[0].1.contains("\"host-key\":\"SHA256:"), "{messages:?}");
     assert_eq!(messages.last().unwrap().0, "exited");
     let stopping =
         messages.iter().find(|(message, _)| message == "server.stopping-server").unwrap();
