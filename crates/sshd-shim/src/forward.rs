@@ -1,33 +1,96 @@
-//! Forwarding of connections: from here (`ssh -L`) and to the client (`ssh -R`).
+//! Forwarding of connections: from here (`ssh -L`, [`open`]) and to the client (`ssh -R`, [`listen`]),
+//! of TCP ports and of unix sockets. Always permitted (contract sshd 11).
+
+mod dial;
+mod listeners;
+mod relay;
+mod socket;
 
 use std::sync::Arc;
+
+use tokio::task::JoinSet;
 
 use crate::connection::Refusal;
 use crate::connection::channel::Channel;
 use crate::connection::globals::GlobalRequests;
-use crate::connection::messages::OpenKind;
+use crate::connection::messages::{GlobalRequest, OpenKind};
 use crate::connection::opener::Opener;
 use crate::context::Context;
 
+use self::listeners::{Accepted, ForwardError, Listeners};
+use self::socket::Socket;
+
 /// The other end of a channel, reached.
 #[derive(Debug)]
-pub struct Connected;
+pub struct Connected(Socket);
 
 /// Reaches where the channel `kind` shall lead.
-pub async fn open(_kind: OpenKind, _context: &Context) -> Result<Connected, Refusal> {
-    std::future::ready(Err(Refusal::connect_failed("not supported"))).await
+pub async fn open(kind: OpenKind, _context: &Context) -> Result<Connected, Refusal> {
+    let dialled = match kind {
+        OpenKind::DirectTcp(target) => dial::tcp(&target.host, target.port).await,
+        OpenKind::DirectStreamLocal(path) => dial::unix(&path).await,
+        // Never handed to this module.
+        OpenKind::Session | OpenKind::Malformed | OpenKind::Unknown(_) => {
+            Err(dial::DialError::NoTarget)
+        }
+    };
+    dialled.map(Connected).map_err(|error| Refusal::connect_failed(error.to_string()))
 }
 
 impl Connected {
     /// Copies both ways until both ended.
     pub async fn serve(self, channel: Channel) {
-        channel.output.closed().await;
+        relay::relay(self.0, channel).await;
     }
 }
 
 /// Answers requests to listen here, until the client is gone; then nothing is listened on any more.
-pub async fn listen(mut requests: GlobalRequests, _opener: Opener, _context: Arc<Context>) {
-    while let Some((_request, reply)) = requests.next().await {
-        reply.fail();
+pub async fn listen(mut requests: GlobalRequests, opener: Opener, _context: Arc<Context>) {
+    let mut listeners = Listeners::default();
+    let mut relays = JoinSet::new();
+    loop {
+        tokio::select! {
+            request = requests.next() => {
+                let Some((request, reply)) = request else { break };
+                let outcome = tokio::select! {
+                    outcome = answer(&mut listeners, request) => outcome,
+                    () = opener.gone() => break,
+                };
+                match outcome {
+                    Ok(payload) => reply.succeed(&payload),
+                    Err(_refused) => reply.fail(),
+                }
+            }
+            accepted = listeners.accept() => {
+                relays.spawn(forward(accepted, opener.clone()));
+            }
+            Some(_ended) = relays.join_next() => {}
+        }
+    }
+    drop(listeners);
+    // What the client sent last is still on its way.
+    while relays.join_next().await.is_some() {}
+}
+
+/// Does what is asked; what belongs to the answer.
+async fn answer(
+    listeners: &mut Listeners,
+    request: GlobalRequest,
+) -> Result<Vec<u8>, ForwardError> {
+    match request {
+        GlobalRequest::TcpForward { address, port } => listeners.listen_tcp(address, port).await,
+        GlobalRequest::CancelTcpForward { address, port } => listeners.cancel_tcp(&address, port),
+        GlobalRequest::StreamLocalForward(path) => listeners.listen_unix(&path),
+        GlobalRequest::CancelStreamLocalForward(path) => listeners.cancel_unix(&path),
     }
 }
+
+/// Hands a connection to the client; one that it does not want is closed.
+async fn forward(accepted: Accepted, opener: Opener) {
+    if let Ok(channel) = opener.open(accepted.kind, &accepted.extra).await {
+        relay::relay(accepted.socket, channel).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;
