@@ -205,12 +205,12 @@ impl Connection {
 
     /// The channel is confirmed once the other end is reached.
     fn serve_forward(&mut self, open: &Open) {
-        let (shared, context) = (Arc::clone(&self.shared), Arc::clone(&self.context));
+        let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
         let (kind, peer) = (open.kind.clone(), open.peer);
         let pending = PendingOpen::new(&shared);
         self.tasks.spawn(async move {
             let outcome = tokio::select! {
-                outcome = forward::open(kind, &context) => outcome,
+                outcome = forward::open(kind, &log) => outcome,
                 () = shared.gone() => return,
             };
             drop(pending);
@@ -226,7 +226,7 @@ impl Connection {
         if is_known && !std::mem::replace(&mut self.answers_requests, true) {
             let requests = GlobalRequests::new(Arc::clone(&self.shared));
             let opener = Opener::new(Arc::clone(&self.shared));
-            self.tasks.spawn(forward::listen(requests, opener, Arc::clone(&self.context)));
+            self.tasks.spawn(forward::listen(requests, opener, self.log.clone()));
         }
     }
 

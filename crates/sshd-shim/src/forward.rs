@@ -6,8 +6,6 @@ mod listeners;
 mod relay;
 mod socket;
 
-use std::sync::Arc;
-
 use tokio::task::JoinSet;
 
 use crate::connection::Refusal;
@@ -15,7 +13,7 @@ use crate::connection::channel::Channel;
 use crate::connection::globals::GlobalRequests;
 use crate::connection::messages::{GlobalRequest, OpenKind};
 use crate::connection::opener::Opener;
-use crate::context::Context;
+use crate::log::Log;
 
 use self::listeners::{Accepted, ForwardError, Listeners};
 use self::socket::Socket;
@@ -25,7 +23,8 @@ use self::socket::Socket;
 pub struct Connected(Socket);
 
 /// Reaches where the channel `kind` shall lead.
-pub async fn open(kind: OpenKind, _context: &Context) -> Result<Connected, Refusal> {
+pub async fn open(kind: OpenKind, log: &Log) -> Result<Connected, Refusal> {
+    log.debug("directtcip-handle-new-channel.starting", &[]);
     let dialled = match kind {
         OpenKind::DirectTcp(target) => dial::tcp(&target.host, target.port).await,
         OpenKind::DirectStreamLocal(path) => dial::unix(&path).await,
@@ -45,7 +44,8 @@ impl Connected {
 }
 
 /// Answers requests to listen here, until the client is gone; then nothing is listened on any more.
-pub async fn listen(mut requests: GlobalRequests, opener: Opener, _context: Arc<Context>) {
+pub async fn listen(mut requests: GlobalRequests, opener: Opener, log: Log) {
+    let log = log.session("tcpip-forward");
     let mut listeners = Listeners::default();
     let mut relays = JoinSet::new();
     loop {
@@ -53,18 +53,25 @@ pub async fn listen(mut requests: GlobalRequests, opener: Opener, _context: Arc<
             request = requests.next() => {
                 let Some((request, reply)) = request else { break };
                 let outcome = tokio::select! {
-                    outcome = answer(&mut listeners, request) => outcome,
+                    outcome = answer(&mut listeners, request, &log) => outcome,
                     () = opener.gone() => break,
                 };
                 match outcome {
                     Ok(payload) => reply.succeed(&payload),
-                    Err(_refused) => reply.fail(),
+                    Err(error) => {
+                        log.error("failed-to-listen", &[("error", error.to_string().into())]);
+                        reply.fail();
+                    }
                 }
             }
             accepted = listeners.accept() => {
                 relays.spawn(forward(accepted, opener.clone()));
             }
-            Some(_ended) = relays.join_next() => {}
+            Some(ended) = relays.join_next() => {
+                if let Err(panic) = ended {
+                    log.error("channel-panicked", &[("error", panic.to_string().into())]);
+                }
+            }
         }
     }
     drop(listeners);
@@ -76,13 +83,21 @@ pub async fn listen(mut requests: GlobalRequests, opener: Opener, _context: Arc<
 async fn answer(
     listeners: &mut Listeners,
     request: GlobalRequest,
+    log: &Log,
 ) -> Result<Vec<u8>, ForwardError> {
     match request {
-        GlobalRequest::TcpForward { address, port } => listeners.listen_tcp(address, port).await,
+        GlobalRequest::TcpForward { address, port } => {
+            let asked = String::from_utf8_lossy(&address).into_owned();
+            log.info("new-tcpip-forward", &[("address", asked.into()), ("port", port.into())]);
+            let actual = listeners.listen_tcp(&address, port).await?;
+            log.info("actual-listener-address", &[("port", u32::from(actual).into())]);
+            return Ok(if port == 0 { u32::from(actual).to_be_bytes().into() } else { Vec::new() });
+        }
         GlobalRequest::CancelTcpForward { address, port } => listeners.cancel_tcp(&address, port),
         GlobalRequest::StreamLocalForward(path) => listeners.listen_unix(&path),
         GlobalRequest::CancelStreamLocalForward(path) => listeners.cancel_unix(&path),
     }
+    .map(|()| Vec::new())
 }
 
 /// Hands a connection to the client; one that it does not want is closed.

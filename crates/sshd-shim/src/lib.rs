@@ -56,6 +56,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
         Err(error) => log.error("exited-with-failure", &[("error", trace(error).into())]),
     }
     log.flush(LAST_LINES);
+    // A name may still be looked up, which nobody waits for any more.
+    runtime.shutdown_background();
     outcome
 }
 

@@ -74,35 +74,27 @@ enum Listener {
 }
 
 impl Listeners {
-    /// Listens on a port; the answer has its number when 0 was asked for.
+    /// Listens on a port (0: any), and returns its number.
     pub(super) async fn listen_tcp(
         &mut self,
-        address: Vec<u8>,
+        address: &[u8],
         port: u32,
-    ) -> Result<Vec<u8>, ForwardError> {
+    ) -> Result<u16, ForwardError> {
         self.require_room()?;
-        let unknown = || ForwardError::Address(String::from_utf8_lossy(&address).into_owned());
-        let host = String::from_utf8(address.clone()).map_err(|_| unknown())?;
+        let unknown = || ForwardError::Address(String::from_utf8_lossy(address).into_owned());
+        let host = String::from_utf8(address.into()).map_err(|_| unknown())?;
         let asked = u16::try_from(port).map_err(|_| unknown())?;
         // Looking up a name may take long.
         let bound =
             spawn_blocking(move || listen_on(&host, asked)).await.map_err(|_| unknown())??;
         let listener = TcpListener::from_std(bound)?;
         let port = listener.local_addr()?.port();
-        self.0.push(Listener::Tcp { listener, address, port });
-        let mut answer = Vec::new();
-        if asked == 0 {
-            put_number(&mut answer, port.into());
-        }
-        Ok(answer)
+        self.0.push(Listener::Tcp { listener, address: address.into(), port });
+        Ok(port)
     }
 
     /// Ends listening on what was asked for as `address`.
-    pub(super) fn cancel_tcp(
-        &mut self,
-        address: &[u8],
-        port: u32,
-    ) -> Result<Vec<u8>, ForwardError> {
+    pub(super) fn cancel_tcp(&mut self, address: &[u8], port: u32) -> Result<(), ForwardError> {
         self.cancel(|listener| match listener {
             Listener::Tcp { address: asked, port: actual, .. } => {
                 asked == address && u32::from(*actual) == port
@@ -112,15 +104,15 @@ impl Listeners {
     }
 
     /// Listens on a new unix socket that only this user may connect to.
-    pub(super) fn listen_unix(&mut self, path: &[u8]) -> Result<Vec<u8>, ForwardError> {
+    pub(super) fn listen_unix(&mut self, path: &[u8]) -> Result<(), ForwardError> {
         self.require_room()?;
         let (listener, file) = listen_unix(path)?;
         self.0.push(Listener::Unix { listener, file });
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// Ends listening on a unix socket, and removes it.
-    pub(super) fn cancel_unix(&mut self, path: &[u8]) -> Result<Vec<u8>, ForwardError> {
+    pub(super) fn cancel_unix(&mut self, path: &[u8]) -> Result<(), ForwardError> {
         self.cancel(|listener| match listener {
             Listener::Tcp { .. } => false,
             Listener::Unix { file, .. } => file.path.as_os_str().as_bytes() == path,
@@ -131,10 +123,10 @@ impl Listeners {
         if self.0.len() < MOST_LISTENERS { Ok(()) } else { Err(ForwardError::TooMany) }
     }
 
-    fn cancel(&mut self, is_meant: impl Fn(&Listener) -> bool) -> Result<Vec<u8>, ForwardError> {
+    fn cancel(&mut self, is_meant: impl Fn(&Listener) -> bool) -> Result<(), ForwardError> {
         let index = self.0.iter().position(is_meant).ok_or(ForwardError::NotListening)?;
         self.0.remove(index);
-        Ok(Vec::new())
+        Ok(())
     }
 
     /// The next connection to any of them. Waits for ever where there is none.

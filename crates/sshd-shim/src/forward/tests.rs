@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::connection::wire::{Reader, put_number, put_string};
 use crate::connection::{Connection, Sink};
 use crate::context::Context;
+use crate::log::{Level, Log, TimeFormat};
 
 const SUCCESS: u8 = 81;
 const FAILURE: u8 = 82;
@@ -43,7 +43,7 @@ struct Client {
 }
 
 impl Sink for VecDeque<Vec<u8>> {
-    fn has_room(&self) -> bool {
+    fn has_room(&mut self) -> bool {
         true
     }
 
@@ -58,8 +58,11 @@ impl Sink for VecDeque<Vec<u8>> {
 
 impl Client {
     fn new() -> Self {
-        let context = Context { stopping: watch::channel(false).1 };
-        Self { connection: Connection::new(Arc::new(context)), heard: VecDeque::new() }
+        let log = Log::new(Level::Fatal, TimeFormat::UnixEpoch, None);
+        Self {
+            connection: Connection::new(Arc::new(Context::example()), log),
+            heard: VecDeque::new(),
+        }
     }
 
     fn say(&mut self, packet: &[u8]) {
