@@ -135,7 +135,8 @@ fn sent(keys: &Keys) -> io::Result<OwnedFd> {
 
 /// Reads what [`sent`] wrote: arguments and variables have no zero bytes.
 fn receive(mut input: impl Read) -> io::Result<Keys> {
-    let mut bytes = Vec::new();
+    // Room for an RSA key: one read.
+    let mut bytes = Vec::with_capacity(8192);
     input.read_to_end(&mut bytes)?;
     let texts: Vec<&[u8]> = bytes.split(|&byte| byte == 0).collect();
     let [host, authorized, []] = texts[..] else { return Err(ErrorKind::UnexpectedEof.into()) };
