@@ -57,7 +57,7 @@ pub fn transport(config: &Config) -> server::Config {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    _ignored: [Signal; 3],
+    _ignored: [Signal; 4],
 }
 
 impl Signals {
@@ -70,6 +70,8 @@ impl Signals {
                 signal(SignalKind::user_defined1())?,
                 signal(SignalKind::user_defined2())?,
                 signal(SignalKind::alarm())?,
+                // A client's write beyond the limit of file sizes: an error of that write.
+                signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
             ],
         })
     }

@@ -101,7 +101,9 @@ impl Server {
             }
             Request::OpenDirectory { path } => self.open(path, || files::open_directory(path)),
             Request::Close { handle } => self.handles.close(handle).map(|()| Answer::Done),
-            Request::Write { handle, offset, data } => self.write(handle, offset, data),
+            Request::Write { handle, offset, data } => {
+                self.write(handle, offset, data).map(|()| Answer::Done)
+            }
             Request::Stat { path } => attributes("stat", path, fs::stat(path)),
             Request::LinkStat { path } => attributes("lstat", path, fs::lstat(path)),
             Request::HandleStat { handle } => {
@@ -182,14 +184,13 @@ impl Server {
         Ok(Answer::Written)
     }
 
-    fn write(&self, handle: &[u8], offset: u64, data: &[u8]) -> Outcome {
+    /// Writes all of `data`, or says why not.
+    pub(super) fn write(&self, handle: &[u8], offset: u64, data: &[u8]) -> Result<(), Refusal> {
         let opened = self.handles.get(handle)?;
         let written = opened.file.write_all_at(data, offset);
-        done(
-            "write",
-            &opened.path,
-            written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-        )
+        written.map_err(|error| {
+            Refusal::on("write", &opened.path)(Errno::from_io_error(&error).unwrap_or(Errno::IO))
+        })
     }
 
     fn read_directory(&self, id: u32, handle: &[u8], replies: &mut Replies) -> Outcome {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::sftp::attributes::Attributes;
-use crate::sftp::wire::{Fields, Malformed};
+use crate::sftp::wire::{Fields, LONGEST_HANDLE, Malformed};
 
 /// What OPEN is to do, one bit each.
 pub(super) mod open_flags {
@@ -14,6 +14,9 @@ pub(super) mod open_flags {
     pub(crate) const TRUNCATE: u32 = 0x10;
     pub(crate) const EXCLUSIVE: u32 = 0x20;
 }
+
+/// The type of WRITE, the one request whose data is not taken as a whole.
+pub(super) const WRITE: u8 = 6;
 
 /// A request of the client. Handles are as it sent them.
 #[derive(Debug, PartialEq, Eq)]
@@ -108,25 +111,25 @@ impl<'a> Request<'a> {
                 flags: fields.number()?,
                 attributes: fields.attributes()?,
             },
-            4 => Self::Close { handle: fields.string()? },
+            4 => Self::Close { handle: fields.handle()? },
             5 => Self::Read(Read {
-                handle: fields.string()?,
+                handle: fields.handle()?,
                 offset: fields.long()?,
                 length: fields.number()?,
             }),
-            6 => Self::Write {
-                handle: fields.string()?,
+            WRITE => Self::Write {
+                handle: fields.handle()?,
                 offset: fields.long()?,
                 data: fields.string()?,
             },
             7 => Self::LinkStat { path: fields.path()? },
-            8 => Self::HandleStat { handle: fields.string()? },
+            8 => Self::HandleStat { handle: fields.handle()? },
             9 => Self::SetStat { path: fields.path()?, attributes: fields.attributes()? },
             10 => {
-                Self::SetHandleStat { handle: fields.string()?, attributes: fields.attributes()? }
+                Self::SetHandleStat { handle: fields.handle()?, attributes: fields.attributes()? }
             }
             11 => Self::OpenDirectory { path: fields.path()? },
-            12 => Self::ReadDirectory { handle: fields.string()? },
+            12 => Self::ReadDirectory { handle: fields.handle()? },
             // RMDIR too: the predecessor removes files and empty directories by both.
             13 | 15 => Self::Remove { path: fields.path()? },
             14 => Self::MakeDirectory { path: fields.path()?, attributes: fields.attributes()? },
@@ -142,6 +145,46 @@ impl<'a> Request<'a> {
     }
 }
 
+/// What a WRITE has before its data.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WriteHeader<'a> {
+    pub(super) id: u32,
+    pub(super) handle: &'a [u8],
+    pub(super) offset: u64,
+    /// Of the data, in bytes.
+    pub(super) length: u32,
+    /// How many bytes follow the data in the packet.
+    pub(super) excess: usize,
+}
+
+impl<'a> WriteHeader<'a> {
+    /// The bytes that tell how many there are: type, id, length of the handle.
+    pub(super) const START: usize = 9;
+    /// The most bytes there are: then come the handle, the offset and the length of the data.
+    pub(super) const LONGEST: usize = Self::START + LONGEST_HANDLE + 12;
+
+    /// How many bytes there are, told by the first [`Self::START`].
+    pub(super) fn size(start: &[u8]) -> Result<usize, Malformed> {
+        let mut fields = Fields(start);
+        let (_kind, _id) = (fields.byte()?, fields.number()?);
+        let handle = fields.number()? as usize;
+        if handle > LONGEST_HANDLE {
+            return Err(Malformed::Handle(handle));
+        }
+        Ok(Self::START + handle + 12)
+    }
+
+    /// The header of a packet of `length` bytes, which all its data has to fit.
+    pub(super) fn decode(header: &'a [u8], length: usize) -> Result<Self, Malformed> {
+        let mut fields = Fields(header);
+        let (_kind, id) = (fields.byte()?, fields.number()?);
+        let (handle, offset, data) = (fields.handle()?, fields.long()?, fields.number()?);
+        let rest = length.checked_sub(header.len()).ok_or(Malformed::CutShort)?;
+        let excess = rest.checked_sub(data as usize).ok_or(Malformed::CutShort)?;
+        Ok(Self { id, handle, offset, length: data, excess })
+    }
+}
+
 impl<'a> Extension<'a> {
     /// `None` for an extension that is not known.
     fn decode(fields: &mut Fields<'a>) -> Result<Option<Self>, Malformed> {
@@ -153,18 +196,18 @@ impl<'a> Extension<'a> {
                 Self::HardLink { file: fields.path()?, link: fields.path()? }
             }
             b"statvfs@openssh.com" => Self::FileSystem { path: fields.path()? },
-            b"fstatvfs@openssh.com" => Self::HandleFileSystem { handle: fields.string()? },
-            b"fsync@openssh.com" => Self::Sync { handle: fields.string()? },
+            b"fstatvfs@openssh.com" => Self::HandleFileSystem { handle: fields.handle()? },
+            b"fsync@openssh.com" => Self::Sync { handle: fields.handle()? },
             b"lsetstat@openssh.com" => {
                 Self::SetLinkStat { path: fields.path()?, attributes: fields.attributes()? }
             }
             b"limits@openssh.com" => Self::Limits,
             b"expand-path@openssh.com" => Self::ExpandPath { path: fields.path()? },
             b"copy-data" => Self::CopyData(CopyData {
-                from: fields.string()?,
+                from: fields.handle()?,
                 from_offset: fields.long()?,
                 length: fields.long()?,
-                to: fields.string()?,
+                to: fields.handle()?,
                 to_offset: fields.long()?,
             }),
             b"home-directory" => Self::HomeDirectory { user: fields.string()? },

@@ -7,6 +7,9 @@ use std::path::Path;
 
 use crate::sftp::attributes::{self, Attributes, Times};
 
+/// In bytes (draft-ietf-secsh-filexfer-02, 6.2).
+pub(super) const LONGEST_HANDLE: usize = 256;
+
 /// What makes a packet unreadable, and ends the conversation.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Malformed {
@@ -16,6 +19,9 @@ pub(super) enum Malformed {
     /// Shorter than its fields.
     #[error("sftp packet cut short")]
     CutShort,
+    /// With a handle that no server would have given.
+    #[error("sftp handle of {0} bytes")]
+    Handle(usize),
 }
 
 impl From<Malformed> for io::Error {
@@ -51,6 +57,14 @@ impl<'a> Fields<'a> {
         let (field, rest) = self.0.split_at_checked(length).ok_or(Malformed::CutShort)?;
         self.0 = rest;
         Ok(field)
+    }
+
+    pub(super) fn handle(&mut self) -> Result<&'a [u8], Malformed> {
+        let handle = self.string()?;
+        if handle.len() > LONGEST_HANDLE {
+            return Err(Malformed::Handle(handle.len()));
+        }
+        Ok(handle)
     }
 
     /// The empty path is the working directory, as it is to the predecessor.

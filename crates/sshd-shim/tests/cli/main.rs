@@ -13,3 +13,4 @@ mod debug;
 mod flags;
 mod keys;
 mod log;
+mod signals;

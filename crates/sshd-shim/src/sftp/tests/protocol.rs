@@ -122,18 +122,76 @@ fn extended_attributes_are_skipped() {
     assert!(Request::decode(&endless.packet(1)[4..]).is_err());
 }
 
+#[test]
+fn a_write_in_pieces_is_as_good_as_one_at_once() {
+    let (directory, file) = with_file("");
+    let content: Vec<u8> = (0..1000_u32).flat_map(u32::to_be_bytes).collect();
+    let mut more_than_its_fields = write("1", 4000, "x");
+    more_than_its_fields.fields.extend([0; 100]);
+    let asks = packets([
+        create(&file),
+        write("1", 0, &content),
+        write("2", 0, &content),
+        write("1", u64::MAX, &content),
+        more_than_its_fields,
+        create(directory.path().join("other")),
+    ]);
+    let whole = answers_in_pieces(&asks, asks.len());
+    assert_eq!(whole[1..3], [DONE, status(4, "bad file descriptor")]);
+    assert_refused(&whole[3], 4, ": invalid argument");
+    assert_eq!(whole[4..], [DONE, handle("2")]);
+    for size in [1, 2, 7, 100, 1000, 4000] {
+        std::fs::write(&file, "").unwrap();
+        assert_eq!(answers_in_pieces(&asks, size), whole, "{size}");
+        assert_eq!(std::fs::read(&file).unwrap(), [&content[..], b"x"].concat());
+    }
+}
+
+#[test]
+fn a_write_in_pieces_whose_fields_do_not_fit_is_an_error() {
+    let (_directory, file) = with_file("");
+    let mut long = write("1", 0, "content");
+    long.fields.truncate(20);
+    let long_handle = write(&"1".repeat(257), 0, "content");
+    for (broken, text) in
+        [(long, "sftp packet cut short"), (long_handle, "sftp handle of 257 bytes")]
+    {
+        let asks = packets([create(&file), broken]);
+        for size in [1, 30, asks.len()] {
+            let output = RefCell::new(Vec::new());
+            let mut input = Lockstep::in_pieces(&asks, size, &output);
+            let error = serve(&mut input, &mut Writes(&output)).unwrap_err();
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}
+
+/// The answers to `packets` sent `size` bytes at a time.
+fn answers_in_pieces(packets: &[u8], size: usize) -> Vec<Answer> {
+    let output = RefCell::new(Vec::new());
+    serve(&mut Lockstep::in_pieces(packets, size, &output), &mut Writes(&output)).unwrap();
+    parse(&output.borrow().concat(), 1)
+}
+
 /// What a client sends in pieces, each of them only once everything before it is answered.
 struct Lockstep<'a> {
     pieces: Vec<Vec<u8>>,
     current: Vec<u8>,
-    /// How many answers there have to be before each piece.
+    /// How many answers there have to be before each piece, where that matters.
     answered: Vec<usize>,
     output: &'a RefCell<Vec<Vec<u8>>>,
 }
 
-impl Lockstep<'_> {
+impl<'a> Lockstep<'a> {
+    fn in_pieces(packets: &[u8], size: usize, output: &'a RefCell<Vec<Vec<u8>>>) -> Self {
+        let pieces = packets.chunks(size).map(<[u8]>::to_vec).collect();
+        Self { pieces, current: Vec::new(), answered: Vec::new(), output }
+    }
+
     fn next_piece(&mut self) {
-        assert_eq!(parse(&self.output.borrow().concat(), 1).len(), self.answered.remove(0));
+        if !self.answered.is_empty() {
+            assert_eq!(parse(&self.output.borrow().concat(), 1).len(), self.answered.remove(0));
+        }
         self.current = self.pieces.remove(0);
     }
 }
