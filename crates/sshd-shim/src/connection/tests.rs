@@ -175,7 +175,7 @@ fn data_beside_the_stream_takes_no_memory_and_no_window() {
     let channel = wire.channel(WINDOW);
     let mut packet = message(95, 0);
     put_number(&mut packet, 1);
-    put_string(&mut packet, &[1; 32768]);
+    put_string(&mut packet, &vec![1; 32768]);
     for _ in 0..1000 {
         wire.receive(&packet).unwrap();
         wire.sent();
