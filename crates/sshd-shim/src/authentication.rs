@@ -52,3 +52,42 @@ pub fn offered(config: &Config, log: &Log, key: &PublicKey, algorithm: &Algorith
 pub fn reject(config: &Config) -> Auth {
     Auth::Reject { proceed_with_methods: Some(methods(config)), partial_success: false }
 }
+
+#[cfg(test)]
+mod tests {
+    use russh::keys::PrivateKey;
+
+    use super::*;
+    use crate::context::Context;
+
+    fn key() -> PrivateKey {
+        crate::host_key::generate().unwrap()
+    }
+
+    #[test]
+    fn only_the_one_key_and_only_with_allowed_signatures() {
+        let (owner, other) = (key(), key());
+        let mut context = Context::example();
+        context.config.allow_unauthenticated = false;
+        context.config.authorized_key = Some(owner.public_key().clone());
+        let Context { config, log, .. } = context;
+        let offer =
+            |key: &PrivateKey, algorithm| offered(&config, &log, key.public_key(), &algorithm);
+        assert_eq!(offer(&owner, Algorithm::Ed25519), Auth::Accept);
+        assert_eq!(offer(&owner, Algorithm::Rsa { hash: None }), reject(&config));
+        assert_eq!(offer(&other, Algorithm::Ed25519), reject(&config));
+        assert_eq!(none(&config), reject(&config));
+        assert_eq!(methods(&config), MethodSet::from(&[MethodKind::PublicKey][..]));
+    }
+
+    #[test]
+    fn none_is_for_everybody_if_so_configured_but_keys_still_must_be_right() {
+        let Context { config, log, .. } = Context::example();
+        assert_eq!(none(&config), Auth::Accept);
+        assert_eq!(
+            offered(&config, &log, key().public_key(), &Algorithm::Ed25519),
+            reject(&config)
+        );
+        assert_eq!(methods(&config), MethodSet::empty());
+    }
+}

@@ -1,7 +1,7 @@
 //! Accepting clients until the server is asked to stop; then telling them, and waiting for what runs.
 
 use std::collections::HashMap;
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::stream::Stream;
 const VERSION: &str = "SSH-2.0-diego-sshd";
 /// So many clients may be there that are not logged in.
 const MOST_STRANGERS: usize = 1024;
+const TOO_MANY: &str = "too many clients are not logged in";
 /// How long accepting rests after an error, such as having no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end may take: the platform kills after 10 s.
@@ -133,10 +134,10 @@ impl Server {
 
     fn welcome(&mut self, tcp: TcpStream) {
         if Arc::strong_count(&self.strangers) > MOST_STRANGERS {
-            self.log.error(
-                "too-many-connections",
-                &[("error", "too many clients are not logged in".into())],
-            );
+            self.log.error("too-many-connections", &[("error", TOO_MANY.into())]);
+            // A new socket's buffer takes a line at once.
+            let sentence = format!("{TOO_MANY}\r\n");
+            let _gone = tcp.into_std().and_then(|mut tcp| tcp.write_all(sentence.as_bytes()));
             return;
         }
         let log = self.context.log.session("handle-connection");
@@ -192,9 +193,15 @@ async fn serve_client(
 ) {
     log.info("started", &[]);
     let outcome = server::run_connection(transport, stream, &mut client).await;
-    if !client.is_authenticated() {
-        let error =
-            outcome.map_or_else(|error| error.to_string(), |()| "the client left".to_owned());
+    if client.is_authenticated() {
+        if let Err(error) = outcome {
+            log.error("connection-failed", &[("error", error.to_string().into())]);
+        }
+    } else {
+        let error = outcome.map_or_else(
+            |error| error.to_string(),
+            |()| "the connection ended before login".to_owned(),
+        );
         log.error("handshake-failed", &[("error", error.into())]);
     }
     client.end().await;

@@ -586,7 +586,12 @@ impl PacketWriter {
         &mut self.write_buffer
     }
 
-    // piecrust: two for `server::Connection`.
+    // piecrust: three for `server::Connection`.
+    /// Bytes that wait to be sent.
+    pub(crate) fn len(&self) -> usize {
+        self.write_buffer.buffer.len()
+    }
+
     /// Nothing waits to be sent.
     pub(crate) fn is_empty(&self) -> bool {
         self.write_buffer.buffer.is_empty()

@@ -26,8 +26,6 @@ use aes::{Aes128, Aes192, Aes256};
 #[cfg(feature = "aws-lc-rs")]
 use aws_lc_rs::aead::{AES_128_GCM as ALGORITHM_AES_128_GCM, AES_256_GCM as ALGORITHM_AES_256_GCM};
 use byteorder::{BigEndian, ByteOrder};
-use block::CtrWrapper;
-use ctr::Ctr128BE;
 use delegate::delegate;
 use log::trace;
 #[cfg(all(not(feature = "aws-lc-rs"), feature = "ring"))]
@@ -44,6 +42,7 @@ pub(crate) mod block;
 pub(crate) mod cbc;
 pub(crate) mod chacha20poly1305;
 pub(crate) mod clear;
+mod counter; // piecrust
 pub(crate) mod gcm;
 
 use block::SshBlockCipher;
@@ -104,9 +103,10 @@ pub const NONE: Name = Name("none");
 pub(crate) static _CLEAR: Clear = Clear {};
 #[cfg(feature = "des")]
 static _3DES_CBC: SshBlockCipher<CbcWrapper<des::TdesEde3>> = SshBlockCipher(PhantomData);
-static _AES_128_CTR: SshBlockCipher<CtrWrapper<Ctr128BE<Aes128>>> = SshBlockCipher(PhantomData);
-static _AES_192_CTR: SshBlockCipher<CtrWrapper<Ctr128BE<Aes192>>> = SshBlockCipher(PhantomData);
-static _AES_256_CTR: SshBlockCipher<CtrWrapper<Ctr128BE<Aes256>>> = SshBlockCipher(PhantomData);
+// piecrust: a counter mode of our own.
+static _AES_128_CTR: SshBlockCipher<counter::CounterMode<Aes128>> = SshBlockCipher(PhantomData);
+static _AES_192_CTR: SshBlockCipher<counter::CounterMode<Aes192>> = SshBlockCipher(PhantomData);
+static _AES_256_CTR: SshBlockCipher<counter::CounterMode<Aes256>> = SshBlockCipher(PhantomData);
 static _AES_128_GCM: GcmCipher = GcmCipher(&ALGORITHM_AES_128_GCM);
 static _AES_256_GCM: GcmCipher = GcmCipher(&ALGORITHM_AES_256_GCM);
 static _AES_128_CBC: SshBlockCipher<CbcWrapper<Aes128>> = SshBlockCipher(PhantomData);

@@ -11,6 +11,8 @@ use super::*;
 
 /// Output is asked for until so many bytes wait to be written.
 const HIGH_WATER: usize = 128 << 10;
+/// While more than this waits, which only answers of the transport itself can amount to, nothing is read.
+const BACKLOG: usize = 1 << 20;
 /// The buffer for reading is of this size at first...
 const SMALL_READ: usize = 4 << 10;
 /// ... and of this size when more comes than fits.
@@ -88,7 +90,14 @@ where
     // The channels of the library's own connection protocol are not used.
     let (priority_sender, priority_receiver) = tokio::sync::mpsc::unbounded_channel();
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
-    let common = read_ssh_id(config, &mut stream).await?;
+    let common = match read_ssh_id(config, &mut stream).await {
+        Err(error @ Error::Version) => {
+            // As OpenSSH says it: there is no packet yet to say it in.
+            let _ = stream.write_all(b"Invalid SSH identification string.\r\n").await;
+            return Err(error.into());
+        }
+        read => read?,
+    };
     let mut session = Session {
         target_window_size: common.config.window_size,
         common,
@@ -186,7 +195,8 @@ impl Session {
             && self.common.packet_writer.is_empty()
             && handler.poll_write(cx).is_ready();
         // A client that does not read its answers may not ask for more; but keys must be exchanged.
-        if (self.kex.active() || handler.takes_messages())
+        if self.common.packet_writer.len() < BACKLOG
+            && (self.kex.active() || handler.takes_messages())
             && let Poll::Ready(read) = transport.poll_read(cx)?
         {
             return Poll::Ready(Ok(Event::Read(read)));
