@@ -18,7 +18,7 @@ use super::peer::{Answer, Fatal, Peer};
 use super::record::in_one_line;
 
 /// How much is read of a file at once, in bytes.
-const CHUNK: usize = 128 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// The bits of a mode that are sent: OpenSSH's.
 const MODE: u32 = 0o6777;
@@ -111,9 +111,8 @@ impl Source<'_, '_> {
         if self.announce(b'C', path, &metadata, metadata.len())? == Answer::Skip {
             return Ok(());
         }
-        match self.content(&file, metadata.len())? {
-            Ok(()) => self.peer.ok()?,
-            Err(error) => self.peer.warn(&FileError::on("read", path)(error))?,
+        if let Err(error) = self.content(&file, metadata.len())? {
+            self.peer.warn(&FileError::on("read", path)(error))?;
         }
         let (Answer::GoOn | Answer::Skip) = self.peer.answer()?;
         Ok(())
@@ -139,33 +138,39 @@ impl Source<'_, '_> {
     }
 
     /// Sends exactly `size` bytes: what a file lacks since it was announced is zeros, for the client
-    /// counts. The inner error says what went wrong with the file.
+    /// counts. Then the zero that says that all is well, in one message with the last bytes; or the inner
+    /// error, which is to be said instead.
     fn content(&mut self, mut file: &File, size: u64) -> io::Result<io::Result<()>> {
-        self.buffer
-            .resize(usize::try_from(size).unwrap_or(CHUNK).clamp(self.buffer.len(), CHUNK), 0);
+        let room = usize::try_from(size).unwrap_or(CHUNK).min(CHUNK) + 1;
+        self.buffer.resize(room.max(self.buffer.len()), 0);
         let mut left = size;
         let mut read = Ok(());
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(CHUNK).min(self.buffer.len());
-            let mut part = &mut self.buffer[..most];
-            if read.is_ok() {
-                match file.read(part) {
-                    Ok(0) => {
-                        read = Err(io::Error::other("the file became shorter while it was sent"));
-                    }
-                    Ok(length) => part = &mut part[..length],
-                    Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                    Err(error) => read = Err(error),
-                }
+        loop {
+            let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
+            let length = fill(&mut file, &mut self.buffer[..most], &mut read);
+            left -= length as u64;
+            let end = usize::from(left == 0 && read.is_ok());
+            self.buffer[length] = 0;
+            self.peer.send(&self.buffer[..length + end])?;
+            if left == 0 {
+                return Ok(read);
             }
-            if read.is_err() {
-                part.fill(0);
-            }
-            self.peer.send(part)?;
-            left -= part.len() as u64;
         }
-        Ok(read)
     }
+}
+
+/// Reads into `part`, or after a failure zeroes it; how much of it is filled.
+fn fill(file: &mut &File, part: &mut [u8], read: &mut io::Result<()>) -> usize {
+    while read.is_ok() && !part.is_empty() {
+        match file.read(part) {
+            Ok(0) => *read = Err(io::Error::other("the file became shorter while it was sent")),
+            Ok(length) => return length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => *read = Err(error),
+        }
+    }
+    part.fill(0);
+    part.len()
 }
 
 /// Opens a regular file. Never waits for one that became a pipe.

@@ -33,7 +33,7 @@ fn tree() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path().join("tree");
     fs::create_dir_all(root.join("a/empty dir")).unwrap();
-    for size in [0, 1, 32_767, 32_768, 32_769, 131_072, 131_073, 1_000_000] {
+    for size in [0, 1, 32_767, 32_768, 32_769, 65_535, 65_536, 65_537, 131_073, 1_000_000] {
         let content: Vec<u8> = (0..=250).cycle().take(size).collect();
         fs::write(root.join("a").join(size.to_string()), content).unwrap();
     }
