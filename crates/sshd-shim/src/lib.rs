@@ -46,10 +46,17 @@ use crate::server::{Server, Signals};
 /// How long the last lines of the log may take at the end.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
+/// How many names may be looked up at the same time, each in a thread.
+const MOST_LOOKUPS: usize = 64;
+
 /// Serves SSH as `arguments` (program name included) ask for, until SIGTERM.
 pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
     let (config, log) = config::read(arguments, Environment::inherited())?;
-    let runtime = Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(MOST_LOOKUPS)
+        .build()
+        .map_err(Error::Runtime)?;
     let outcome = runtime.block_on(serve(config, log.clone()));
     match &outcome {
         Ok(()) => log.info("exited", &[]),

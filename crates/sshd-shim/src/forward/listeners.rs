@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use lifecycle::report::system_words;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket,
 };
@@ -35,8 +36,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(super) enum ForwardError {
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("listen unix")]
-    Unix(#[from] io::Error),
+    #[error("listen: {}", system_words(.0))]
+    System(#[from] io::Error),
     #[error("no such address: {0}")]
     Address(String),
     #[error("too many listeners")]

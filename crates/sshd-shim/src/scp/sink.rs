@@ -44,7 +44,7 @@ fn require_directory(target: &Path) -> Result<(), FileError> {
 
 /// A directory that is being received.
 struct Folder {
-    /// How much of the path is its parent's.
+    /// How much of the path is its parent's; all of it when the directory is the target itself.
     parent: usize,
     /// What it is to have once it is complete, when that differs from what it has.
     mode: Option<u32>,
@@ -114,8 +114,6 @@ impl Sink<'_, '_> {
         match make_directory(as_path(&place), entry.mode, self.preserve) {
             Ok(mode) => {
                 let parent = self.path.len();
-                // What is the target itself has no parent to go back to.
-                let parent = if place.len() > parent { parent } else { place.len() };
                 self.path = place;
                 self.folders.push(Folder { parent, mode, times });
                 Ok(self.peer.ok()?)
