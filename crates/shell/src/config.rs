@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use lifecycle::credhub;
 use lifecycle::environment::Environment;
-use lifecycle::paths;
+use lifecycle::{flags, paths};
 
 use crate::error::ShellError;
 
@@ -31,6 +31,10 @@ pub(crate) struct Config {
 pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) credhub: credhub::Flags,
+    /// If the bound services cannot be made ready, warn and leave them as they are
+    #[arg(long = "keepServices", num_args = 0..=1, default_missing_value = "true",
+          require_equals = true, default_value = "false", value_parser = flags::boolean)]
+    pub(crate) keep_services: bool,
 }
 
 impl Config {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lifecycle::sys::{keep_descriptors, reap};
@@ -30,11 +30,11 @@ const GROUP_CHECK: Duration = Duration::from_secs(1);
 const KILL_GRACE: Duration = Duration::from_millis(500);
 
 /// All programs this server has started.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Children {
     state: Mutex<State>,
     abandoned: Notify,
-    descriptors: DescriptorLimit,
+    descriptors: OnceLock<DescriptorLimit>,
 }
 
 #[derive(Debug, Default)]
@@ -59,20 +59,16 @@ struct Abandoned {
 }
 
 impl Children {
-    /// None yet. Starts the task that waits for their ends, raises the limit of descriptors, and sees
-    /// to it that programs get none of ours.
-    pub fn watch() -> io::Result<Arc<Self>> {
+    /// Starts the task that waits for their ends, raises the limit of descriptors, and sees to it that
+    /// programs get none of ours. To be done once, before a program is started.
+    pub fn watch(self: &Arc<Self>) -> io::Result<()> {
         let mut ends = signal(SignalKind::child())?;
         let _kernel_is_too_old = keep_descriptors();
-        let children = Arc::new(Self {
-            state: Mutex::default(),
-            abandoned: Notify::new(),
-            descriptors: DescriptorLimit::raise(),
-        });
-        let watched = Arc::clone(&children);
+        self.descriptors.get_or_init(DescriptorLimit::raise);
+        let children = Arc::clone(self);
         tokio::spawn(async move {
             loop {
-                let next = watched.state().sweep();
+                let next = children.state().sweep();
                 let due = async {
                     match next {
                         Some(time) => sleep_until(time).await,
@@ -81,12 +77,12 @@ impl Children {
                 };
                 tokio::select! {
                     _ = ends.recv() => {}
-                    () = watched.abandoned.notified() => {}
+                    () = children.abandoned.notified() => {}
                     () = due => {}
                 }
             }
         });
-        Ok(children)
+        Ok(())
     }
 
     /// Starts a program by `spawn`, which gives its number, the one of its process group too.
@@ -94,7 +90,10 @@ impl Children {
         let (report, status) = oneshot::channel();
         // Locked until it is entered: its end may not be looked for before.
         let mut state = self.state();
-        let pid = self.descriptors.original(spawn)?;
+        let pid = match self.descriptors.get() {
+            Some(limit) => limit.original(spawn)?,
+            None => spawn()?,
+        };
         state.running.insert(pid, report);
         Ok(Child { pid, status, children: Arc::clone(self) })
     }
@@ -298,4 +297,4 @@ impl Group {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::children::Children;
 use crate::config::Config;
 use crate::log::Log;
 
@@ -14,6 +15,8 @@ pub struct Context {
     pub config: Config,
     /// The root of the log.
     pub log: Log,
+    /// The programs that sessions have started.
+    pub children: Arc<Children>,
     /// True once the server is asked to stop: sessions then end sooner.
     pub stopping: watch::Receiver<bool>,
     /// How SSH is spoken, which follows from `config`.
@@ -29,6 +32,7 @@ impl Context {
         let (config, log) =
             crate::config::read(arguments, lifecycle::environment::Environment::default()).unwrap();
         let transport = Arc::new(crate::server::transport(&config));
-        Self { config, log, stopping: watch::channel(false).1, transport }
+        let children = Arc::default();
+        Self { config, log, children, stopping: watch::channel(false).1, transport }
     }
 }

@@ -37,6 +37,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 
+use crate::children::Children;
 use crate::config::Config;
 use crate::context::Context;
 use crate::error::Error;
@@ -70,6 +71,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), Error> {
 
 async fn serve(config: Config, log: Log) -> Result<(), Error> {
     let signals = Signals::new().map_err(Error::Runtime)?;
+    let children = Arc::new(Children::default());
+    children.watch().map_err(Error::Runtime)?;
     if let Some(address) = &config.debug_address {
         debug_server::start(address, &log)?;
     }
@@ -78,7 +81,7 @@ async fn serve(config: Config, log: Log) -> Result<(), Error> {
     say_started(&config, &listener, &log);
     let (stop, stopping) = watch::channel(false);
     let transport = Arc::new(server::transport(&config));
-    let context = Arc::new(Context { config, log, stopping, transport });
+    let context = Arc::new(Context { config, log, children, stopping, transport });
     Server::new(context).serve(listener, signals, stop).await;
     Ok(())
 }

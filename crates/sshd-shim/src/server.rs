@@ -30,6 +30,8 @@ const TOO_MANY: &str = "too many clients are not logged in";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end may take: the platform kills after 10 s.
 const END: Duration = Duration::from_secs(9);
+/// Programs that have not ended by then are killed.
+const KILL: Duration = Duration::from_secs(8);
 /// New keys after so many bytes either way.
 const REKEY_BYTES: usize = 1 << 30;
 /// Not by time: keys that are not used do not wear out.
@@ -180,7 +182,8 @@ impl Server {
             ender.end(farewell.clone());
         }
         let all = async { while self.clients.join_next().await.is_some() {} };
-        let _patience = timeout(END, all).await;
+        let programs = self.context.children.end_all(KILL);
+        let _patience = timeout(END, async { tokio::join!(all, programs) }).await;
     }
 }
 

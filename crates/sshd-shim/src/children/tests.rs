@@ -6,6 +6,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::process::{Process, start};
 
+/// No programs yet, and somebody who waits for their ends.
+pub(crate) fn watched() -> Arc<Children> {
+    let children = Arc::new(Children::default());
+    children.watch().unwrap();
+    children
+}
+
 /// `script` as run by sh; what it reads and writes stays open as long as the value lives.
 fn sh(script: &str, children: &Arc<Children>) -> Process {
     let program = lifecycle::exec::Program {
@@ -43,7 +50,7 @@ async fn none_left(children: &Children) {
 
 #[tokio::test]
 async fn statuses_come_as_they_are() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     assert_eq!(sh("exit 7", &children).child.wait().await.code(), Some(7));
     assert_eq!(sh("kill -BUS $$", &children).child.wait().await.signal(), Some(7));
     // nix's waitpid takes the status of such a process and gives an error.
@@ -53,7 +60,7 @@ async fn statuses_come_as_they_are() {
 
 #[tokio::test]
 async fn a_hundred_that_end_at_once_are_all_told() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let mut all: Vec<_> = (0..100).map(|n| sh(&format!("read x; exit {n}"), &children)).collect();
     for process in &mut all {
         process.stdin.write_all(b"\n").await.unwrap();
@@ -66,7 +73,7 @@ async fn a_hundred_that_end_at_once_are_all_told() {
 
 #[tokio::test]
 async fn a_program_that_is_dropped_ends_with_its_group_and_is_reaped() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let process = ready("sleep 1000 & echo; wait", &children).await;
     let pid = process.child.group().leader();
     drop(process);
@@ -78,7 +85,7 @@ async fn a_program_that_is_dropped_ends_with_its_group_and_is_reaped() {
 
 #[tokio::test]
 async fn a_stopped_program_hears_the_hang_up() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let process = ready("echo; kill -STOP $$; sleep 1000", &children).await;
     let pid = process.child.group().leader();
     drop(process);
@@ -88,7 +95,7 @@ async fn a_stopped_program_hears_the_hang_up() {
 
 #[tokio::test(start_paused = true)]
 async fn what_ignores_the_hang_up_is_killed_ten_seconds_later() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let process = ready("trap '' HUP; echo; while :; do sleep 1000; done", &children).await;
     let pid = process.child.group().leader();
     let begin = Instant::now();
@@ -101,7 +108,7 @@ async fn what_ignores_the_hang_up_is_killed_ten_seconds_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_group_is_killed_although_its_first_process_has_ended() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let process = ready("(trap '' HUP; echo; exec sleep 1000) & wait", &children).await;
     let (pid, begin) = (process.child.group().leader(), Instant::now());
     drop(process);
@@ -112,7 +119,7 @@ async fn a_group_is_killed_although_its_first_process_has_ended() {
 
 #[tokio::test]
 async fn at_the_end_of_the_server_all_are_told_and_the_deaf_killed() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let mut told = ready("echo; sleep 1000", &children).await;
     let mut deaf = ready("trap '' HUP; echo; while :; do sleep 1000; done", &children).await;
     children.end_all(Duration::from_millis(100)).await;
@@ -123,7 +130,7 @@ async fn at_the_end_of_the_server_all_are_told_and_the_deaf_killed() {
 
 #[tokio::test]
 async fn a_program_that_has_ended_gets_no_signals() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let mut process = sh(":", &children);
     process.child.wait().await;
     // Its number may be somebody else's by now; that nobody is asked can't be seen but in the code.

@@ -7,6 +7,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
+use crate::children::tests::watched;
 use crate::pty;
 
 fn sh(script: &str) -> Program {
@@ -26,7 +27,7 @@ async fn all_of(terminal: &mut Receiver) -> String {
 }
 
 async fn output(script: &str) -> (String, String, ExitStatus) {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let mut process = start(&sh(script), &Environment::inherited(), &children).unwrap();
     drop(process.stdin);
     let (mut stdout, mut stderr) = (String::new(), String::new());
@@ -36,7 +37,7 @@ async fn output(script: &str) -> (String, String, ExitStatus) {
 }
 
 async fn output_on_terminal(script: &str, size: WindowSize, modes: &[u8]) -> String {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let pty = Pty::open(size, modes).unwrap();
     let process = start_on_terminal(&sh(script), &Environment::inherited(), pty, &children);
     let mut process = process.unwrap();
@@ -121,7 +122,7 @@ async fn what_was_written_last_is_not_lost_at_the_end() {
 
 #[tokio::test]
 async fn the_foreground_group_and_the_end_of_input_are_known() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let terminal = Pty::open(WindowSize::default(), &[5, 0, 0, 0, 25, 0]).unwrap();
     let mut process =
         start_on_terminal(&sh("cat"), &Environment::inherited(), terminal, &children).unwrap();
@@ -136,7 +137,7 @@ async fn the_foreground_group_and_the_end_of_input_are_known() {
 
 #[tokio::test]
 async fn what_does_not_start_is_explained() {
-    let children = Children::watch().unwrap();
+    let children = watched();
     let why = |program: &Program, environment: &[(&str, &str)]| {
         let environment =
             environment.iter().map(|(name, value)| (name.into(), value.into())).collect();

@@ -1,0 +1,161 @@
+//! Bytes between a program and the client, each straight into the buffer it is sent from.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::connection::channel::{Input, Output, Stream};
+use crate::pty;
+
+/// How much is read at once: more the more there is, so that a session at rest holds nothing. The
+/// largest fits into one message for every client of today.
+const LEAST: usize = 1 << 10;
+const MOST: usize = 32 << 10;
+
+/// How long, in all, a program's pipe may be waited at after its end, while processes it left behind
+/// hold it open. The contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
+const BACKGROUND_GRACE: Duration = Duration::from_secs(4);
+
+/// How long after one end of input a terminal gets the next, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Sends what a program writes, until all that could write has closed its end; or until the program has
+/// ended (at the time that `ended` tells) and nothing came for a while; or until the client is gone.
+pub(super) async fn send(
+    source: &Receiver,
+    output: &Output,
+    stream: Stream,
+    ended: watch::Receiver<Option<Instant>>,
+) {
+    let mut patience = Patience { ended, left: BACKGROUND_GRACE };
+    let mut size = LEAST;
+    while patience.readable(source).await {
+        let mut buffer = BytesMut::with_capacity(size);
+        match source.try_read_buf(&mut buffer) {
+            Ok(0) => return,
+            Ok(length) => {
+                size = next_size(size, length);
+                if output.write(stream, packed(buffer)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            // How a terminal tells that nobody has it open any more: EIO.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Twice as much after a read that filled the buffer, half after one that took a small part.
+fn next_size(size: usize, length: usize) -> usize {
+    let next = if length == size {
+        size * 2
+    } else if length < size / 4 {
+        size / 2
+    } else {
+        size
+    };
+    next.clamp(LEAST, MOST)
+}
+
+/// What was read, in memory that is not much larger: it may have to wait for the client.
+fn packed(buffer: BytesMut) -> Bytes {
+    if buffer.len() < buffer.capacity() / 4 {
+        Bytes::copy_from_slice(&buffer)
+    } else {
+        buffer.freeze()
+    }
+}
+
+/// How long is waited for output: without an end while the program runs, but for a while in all
+/// once it has ended. Time in which the client does not read does not count.
+struct Patience {
+    ended: watch::Receiver<Option<Instant>>,
+    left: Duration,
+}
+
+impl Patience {
+    /// Whether there is something to be read, the end included; `false` once there is no patience.
+    async fn readable(&mut self, source: &Receiver) -> bool {
+        let begin = Instant::now();
+        let is_readable = tokio::select! {
+            biased;
+            _ = source.readable() => true,
+            () = Self::used_up(&mut self.ended, self.left) => false,
+        };
+        if let Some(end) = *self.ended.borrow() {
+            self.left = self.left.saturating_sub(end.max(begin).elapsed());
+        }
+        is_readable
+    }
+
+    async fn used_up(ended: &mut watch::Receiver<Option<Instant>>, left: Duration) {
+        if ended.wait_for(Option::is_some).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        sleep(left).await;
+    }
+}
+
+/// Gives the program what the client sends, and the end of it. What a program does not want is
+/// thrown away, so that the client is not held up. Does not return before the client's end of input.
+pub(super) async fn receive(input: &mut Input, sink: Sender, is_terminal: bool) {
+    let mut sink = Some(sink);
+    while let Some(chunk) = input.next().await {
+        if let Some(open) = &sink
+            && write(open, &chunk).await.is_err()
+        {
+            sink = None;
+        }
+    }
+    if let Some(sink) = sink.filter(|_| is_terminal) {
+        end_input(&sink).await;
+    }
+}
+
+async fn write(sink: &Sender, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        sink.writable().await?;
+        match sink.try_write(bytes) {
+            Ok(length) => bytes = &bytes[length..],
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Tells who reads from a terminal that nothing more comes, until nobody is left to be told. A
+/// terminal has no end as a pipe has: the character for it means only that one read gives nothing,
+/// and none at all while the terminal is in another mode.
+async fn end_input(terminal: &Sender) {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let end = [pty::end_of_input(terminal)];
+        // A full queue means that nobody reads, and is no reason to wait for long.
+        if let Ok(Err(_)) = timeout(LONGEST_PAUSE, write(terminal, &end)).await {
+            return;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_grow_with_what_comes_and_shrink_again() {
+        assert_eq!(next_size(LEAST, LEAST), 2 * LEAST);
+        assert_eq!(next_size(MOST, MOST), MOST);
+        assert_eq!(next_size(MOST, MOST / 2), MOST);
+        assert_eq!(next_size(MOST, 1), MOST / 2);
+        assert_eq!(next_size(LEAST, 1), LEAST);
+    }
+}
