@@ -8,7 +8,7 @@ mod program;
 mod relay;
 mod running;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -39,7 +39,7 @@ pub async fn serve(channel: Channel, context: Arc<Context>) {
         match work {
             Work::Sftp => client.serve_sftp().await,
             Work::Program(Some(command)) if scp::is_scp(&command) => {
-                client.serve_scp(command).await
+                client.serve_scp(command).await;
             }
             Work::Program(command) => client.run(&preparation, command.as_deref(), &context).await,
         }

@@ -74,6 +74,22 @@ fn credhub_out_of_reach_ends_it() {
     command.assert().code(1).stdout("").stderr(sentence);
 }
 
+// diego-sshd gives this flag: one has to be able to look into a container whose CredHub is away.
+#[test]
+fn with_keep_services_credhub_out_of_reach_is_a_warning() {
+    let home = Home::new();
+    let services = r#"{"a":[{"credentials":{"credhub-ref":"/c"}}]}"#;
+    let mut command =
+        home.run("echo $VCAP_SERVICES; basename $HOME; echo ${VCAP_PLATFORM_OPTIONS-unset}");
+    command
+        .arg("-keepServices")
+        .env("VCAP_PLATFORM_OPTIONS", r#"{"credhub-uri":"https://127.0.0.1:1"}"#)
+        .env("VCAP_SERVICES", services);
+    let warning = "WARNING: VCAP_SERVICES and DATABASE_URL are as they were: Unable to interpolate credhub refs: \
+        Unable to set up credhub client: Missing CF_INSTANCE_CERT and/or CF_INSTANCE_KEY\n";
+    command.assert().code(0).stdout(format!("{services}\napp\nunset\n")).stderr(warning);
+}
+
 #[test]
 fn a_variable_too_large_for_the_kernel_ends_it() {
     let home = Home::new();

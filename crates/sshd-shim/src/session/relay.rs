@@ -20,8 +20,9 @@ const MOST: usize = 32 << 10;
 /// hold it open. The contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(4);
 
-/// How long after one end of input a terminal gets the next, at first and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// How long after one end of input a terminal gets the next, at first and at most. In between it
+/// grows by a quarter each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Sends what a program writes, until all that could write has closed its end; or until the program has
@@ -142,7 +143,7 @@ async fn end_input(terminal: &Sender) {
             return;
         }
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        pause = (pause * 5 / 4).min(LONGEST_PAUSE);
     }
 }
 

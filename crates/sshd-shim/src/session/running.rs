@@ -55,19 +55,18 @@ impl Running {
         let out = relay::send(&stdout, &output, Stream::Out, ended.clone());
         let input = async {
             relay::receive(&mut input, stdin, self.has_terminal).await;
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         let status = tokio::select! {
             (status, (), ()) = async { tokio::join!(program, out, errors) } => Some(status),
             () = answer(&mut requests, Some(&target)) => None,
             () = input => None,
         };
-        match status {
-            Some(status) => tell(&output, End::from(status)),
-            None => {
-                log.info("client-gone", &[]);
-                child.hang_up(terminal.and_then(pty::foreground));
-            }
+        if let Some(status) = status {
+            tell(&output, End::from(status));
+        } else {
+            log.info("client-gone", &[]);
+            child.hang_up(terminal.and_then(pty::foreground));
         }
     }
 }
