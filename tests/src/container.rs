@@ -189,6 +189,16 @@ impl Container {
         assert!(update.status().unwrap().success());
     }
 
+    /// Gives it the IPv4 address that health checks look for, on one end of a cable to nowhere.
+    pub fn give_address(&self, address: &str) {
+        let state = self.runc("state").arg(&self.name).output().unwrap();
+        let state: Value = serde_json::from_slice(&state.stdout).unwrap();
+        let script = "ip link add eth0 type veth peer name eth1 && ip link set eth1 up \
+            && ip addr add \"$0\" dev eth0 && ip link set eth0 up";
+        let pid = state["pid"].to_string();
+        tool("nsenter", ["-t", &pid, "-n", "sh", "-c", script, address]);
+    }
+
     /// Unpacks an archive into a directory as the platform does (8.2): GNU tar as user 2000.
     pub fn unpack(&self, archive: &Path, inside: &str) {
         let directory = self.path(inside);

@@ -9,6 +9,7 @@
 )]
 
 mod container;
+mod file_server;
 mod running;
 mod staged;
 
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use container::Container;
+pub use file_server::FileServer;
 pub use running::{Running, is_alive};
 pub use staged::{Server, Staged};
 

@@ -8,8 +8,8 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use suite::{Container, Running, Stage, Staged, tool, wait_for, workspace};
 
-const READS_STDIN: &str = "0b9b3a5d-6d54-4a35-9d0f-0f6d35a6e0a1_2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
-const PROCFILE: &str = "7d0c1a52-93a5-4b7e-8a0e-5fb1d3b7d8c2_fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
+pub(crate) const READS_STDIN: &str = "0b9b3a5d-6d54-4a35-9d0f-0f6d35a6e0a1_2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+pub(crate) const PROCFILE: &str = "7d0c1a52-93a5-4b7e-8a0e-5fb1d3b7d8c2_fcde2b2edba56bf408601fb721fe9b5c338d10ee429ea04fae5511b68fbf8fb9";
 
 /// What container, cell and garden set for every process.
 const CELL: [(&str, &str); 9] = [
@@ -26,14 +26,16 @@ const CELL: [(&str, &str); 9] = [
 
 const VCAP_APPLICATION: &str = r#"{"cf_api":"https://api.example.com","limits":{"fds":16384,"mem":1024,"disk":1024},"application_name":"notes","application_uris":["notes.example.com"],"name":"notes","space_name":"s","space_id":"a","organization_id":"b","organization_name":"o","uris":["notes.example.com"],"users":null,"application_id":"c","version":"d","application_version":"d"}"#;
 
-fn environment(more: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn environment(
+    more: &[(&'static str, &'static str)],
+) -> Vec<(&'static str, &'static str)> {
     let app =
         [("VCAP_APPLICATION", VCAP_APPLICATION), ("VCAP_SERVICES", "{}"), ("MEMORY_LIMIT", "64m")];
     CELL.into_iter().chain(app).chain(more.iter().copied()).collect()
 }
 
 /// The platform's call of the builder (3.3).
-fn start_staging(container: &mut Container, order: &[&str]) -> Running {
+pub(crate) fn start_staging(container: &mut Container, order: &[&str]) -> Running {
     let order = format!("-buildpackOrder={}", order.join(","));
     let words = [
         "/tmp/lifecycle/builder",
@@ -51,14 +53,14 @@ fn start_staging(container: &mut Container, order: &[&str]) -> Running {
 }
 
 /// The app's upload.
-fn packed(stage: &Stage) -> PathBuf {
+pub(crate) fn packed(stage: &Stage) -> PathBuf {
     let archive = stage.path("app.tgz");
     let words = [Path::new("-C"), &stage.path("app"), Path::new("-czf"), &archive, Path::new(".")];
     tool("tar", words);
     archive
 }
 
-fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     workspace().join("buildpacks-fixtures").join(name)
 }
 

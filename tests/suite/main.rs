@@ -8,7 +8,9 @@
 
 mod container;
 mod credentials;
+mod deploy;
 mod faults;
 mod launching;
 mod packaging;
+mod served;
 mod staging;

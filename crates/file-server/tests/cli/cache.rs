@@ -5,21 +5,21 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use file_server::{FileServer, Serving};
+use file_server::Serving;
 use lifecycle::download::{Asset, Cache, Held};
 use lifecycle::environment::Environment;
 use lifecycle::http::{Client, transfer::TIMEOUTS};
 use lifecycle::size::Size;
 use lifecycle::url::Url;
-use suite::{tool, wait_for};
+use suite::{FileServer, tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::{Cell, Server, noise};
+use crate::program::{Cell, noise};
 use crate::scripted::{Scripted, Then, bare, whole};
 
 fn serve(directory: &Path) -> Serving {
     let address: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    FileServer::bind(address, directory).unwrap().start().unwrap()
+    file_server::FileServer::bind(address, directory).unwrap().start().unwrap()
 }
 
 fn open(directory: &Path, limit: u64) -> Cache {
@@ -165,7 +165,7 @@ fn kills_at_any_moment_leave_a_cache_that_works() {
     }
     let archive = dir.path().join("tree.tgz");
     tool("tar", ["-czf", archive.to_str().unwrap(), "-C", tree.to_str().unwrap(), "."]);
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let (cell, url) = (Cell::new(), server.url("tree.tgz"));
     let mut killed = 0;
     for step in 0..40_u64 {
@@ -193,7 +193,7 @@ fn kills_at_any_moment_leave_a_cache_that_works() {
 fn what_was_damaged_on_the_disk_is_downloaded_again() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("f"), "content").unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let (cell, url) = (Cell::new(), server.url("f"));
     cell.archive(&[&url]);
     let kept = |ending: &str| cell.files().into_iter().find(|path| path.ends_with(ending)).unwrap();
@@ -210,7 +210,7 @@ fn what_was_damaged_on_the_disk_is_downloaded_again() {
 fn an_abandoned_part_goes_when_room_is_needed() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("f"), noise(1000)).unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let body = noise(300_000);
     let stalled = Scripted::answering(vec![(whole(&body, "\"one\"", 200_000), Then::Stall)]);
     let cell = Cell::with_limit(100_000);
@@ -232,7 +232,7 @@ fn locks_of_assets_that_are_gone_go_too() {
     for number in 0..10 {
         fs::write(dir.path().join(number.to_string()), noise(1000 + number)).unwrap();
     }
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let cell = Cell::with_limit(3000);
     for number in 0..10 {
         cell.archive(&[&server.url(&number.to_string())]);

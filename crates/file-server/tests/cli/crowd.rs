@@ -5,9 +5,10 @@ use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
 
+use suite::FileServer;
 use tempfile::TempDir;
 
-use crate::program::{Cell, Server, noise, succeeded};
+use crate::program::{Cell, noise, succeeded};
 use crate::web::Web;
 
 const CLIENTS: usize = 150;
@@ -17,7 +18,7 @@ fn many_clients_get_the_same_file_at_once() {
     let dir = TempDir::new().unwrap();
     let content = noise(400_000);
     fs::write(dir.path().join("file"), &content).unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let start = Barrier::new(CLIENTS);
     let get = || {
         start.wait();
@@ -63,7 +64,7 @@ fn processes_that_need_each_others_room_all_get_what_they_asked_for() {
     for name in ["a", "b", "c", "d"] {
         fs::write(dir.path().join(name), [name.as_bytes(), &noise(100_000)].concat()).unwrap();
     }
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let names: Vec<&str> = (0..24).map(|number| ["a", "b", "c", "d"][number % 4]).collect();
     thread::scope(|scope| {
         for name in names {

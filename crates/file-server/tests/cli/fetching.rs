@@ -4,10 +4,10 @@ use std::fs;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use suite::{tool, wait_for};
+use suite::{FileServer, tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::{Cell, Server, failed, noise, succeeded};
+use crate::program::{Cell, failed, noise, succeeded};
 use crate::scripted::{Scripted, Then, bare, rest, whole};
 use crate::web::Web;
 
@@ -113,11 +113,11 @@ fn our_server_that_is_killed_leaves_what_another_one_continues() {
     let dir = TempDir::new().unwrap();
     let body = noise(50_000_000);
     fs::write(dir.path().join("f"), &body).unwrap();
-    let first = Server::of(dir.path());
+    let first = FileServer::of(dir.path());
     let answer = tool("curl", ["-sI", &first.url("f")]);
     let tag = answer.lines().find_map(|line| line.strip_prefix("Etag: ")).unwrap().to_owned();
     drop(first);
-    let second = Server::of(dir.path());
+    let second = FileServer::of(dir.path());
     let condition = format!("If-Range: {tag}");
     let words = ["-sI", "-X", "GET", "-r", "49999990-", "-H", &condition, &second.url("f")];
     assert!(tool("curl", words).starts_with("HTTP/1.1 206 "));
@@ -127,7 +127,7 @@ fn our_server_that_is_killed_leaves_what_another_one_continues() {
 fn another_checksum_is_final_and_leaves_nothing() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("f"), "content").unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let (cell, url) = (Cell::new(), server.url("f"));
     for (algorithm, digits, actual) in [
         ("md5", 32, "9a0364b9e99bb480dd25e1f0284c8555"),
@@ -155,7 +155,7 @@ fn another_checksum_is_final_and_leaves_nothing() {
 fn what_is_cached_must_have_the_checksum_that_is_asked_for_now() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("f"), "content").unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let (cell, url) = (Cell::new(), server.url("f"));
     let sum = "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73";
     assert_eq!(cell.archive(&[&url]).0, "downloaded");
@@ -170,7 +170,7 @@ fn what_is_cached_must_have_the_checksum_that_is_asked_for_now() {
 fn failures_say_what_where_and_what_to_do() {
     let dir = TempDir::new().unwrap();
     fs::write(dir.path().join("page.html"), "<html>Login please</html>").unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let cell = Cell::new();
     let forbidden = Scripted::answering(vec![(bare("403 Forbidden", ""), Then::Close)]);
     let host = |url: &str| url.split('/').nth(2).unwrap().to_owned();
@@ -230,7 +230,7 @@ fn a_full_disk_as_root_is_named_and_left_as_it_was() {
     let pack = "tar -czf small.tgz small && tar -czf middle.tgz middle && head -c 5000000 /dev/zero >zeros \
                 && tar -czf zeros.tgz zeros";
     tool("sh", ["-c", &format!("cd {} && {pack}", dir.path().display())]);
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let cell = Cell::new();
     fs::create_dir(cell.cache()).unwrap();
     let example = cell.command("archive", &[]);

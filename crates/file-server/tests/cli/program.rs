@@ -1,57 +1,10 @@
-//! The two programs under test: the server, and the example that downloads as a cell does.
+//! The example that downloads as a cell does.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-use suite::program;
 use tempfile::TempDir;
-
-/// A running `file-server`, killed when dropped.
-pub(crate) struct Server {
-    child: Child,
-    pub(crate) url: String,
-}
-
-impl Server {
-    pub(crate) fn of(directory: &Path) -> Self {
-        let mut command = Command::new(program("file-server"));
-        command.args(["-address", "127.0.0.1:0"]).arg(directory).stdout(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let mut url = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
-        assert!(url.ends_with("/v1/static/\n"), "{url:?}");
-        Self { child, url: url.trim_end().to_owned() }
-    }
-
-    pub(crate) fn url(&self, name: &str) -> String {
-        format!("{}{name}", self.url)
-    }
-
-    /// Host and port.
-    pub(crate) fn authority(&self) -> &str {
-        self.url.strip_prefix("http://").unwrap().split('/').next().unwrap()
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-
-    /// Waits for the end and gives the status.
-    pub(crate) fn wait(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _status = self.child.wait();
-    }
-}
 
 /// A cache, and processes that download into it.
 pub(crate) struct Cell {

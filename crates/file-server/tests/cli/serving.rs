@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use suite::{DEADLINE, tool, wait_for};
+use suite::{DEADLINE, FileServer, tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::{Server, noise};
+use crate::program::noise;
 
 /// SHA-256 of `0123456789`.
 const TAG: &str = "\"84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882\"";
@@ -19,13 +19,13 @@ const DATE: &str = "Sun, 09 Sep 2001 01:46:40 GMT";
 const EARLIER: &str = "Sun, 09 Sep 2001 01:46:39 GMT";
 
 /// `bundle/ten.txt` with ten digits, from the year 2001, and `big.bin` with noise.
-fn scene() -> (TempDir, Server) {
+fn scene() -> (TempDir, FileServer) {
     let dir = TempDir::new().unwrap();
     fs::create_dir(dir.path().join("bundle")).unwrap();
     fs::write(dir.path().join("bundle/ten.txt"), "0123456789").unwrap();
     tool("touch", ["-d", "@1000000000", &dir.path().join("bundle/ten.txt").to_string_lossy()]);
     fs::write(dir.path().join("big.bin"), noise(3_000_000)).unwrap();
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     (dir, server)
 }
 
@@ -58,7 +58,7 @@ fn a_file_comes_with_its_content_hash_its_date_and_its_length() {
         assert!(head_only.lines().any(|found| found == line), "no `{line}` in {head_only}");
     }
     // The same after another start.
-    let again = Server::of(dir.path());
+    let again = FileServer::of(dir.path());
     assert!(ask(&[&again.url("bundle/ten.txt")]).1.contains(TAG));
 }
 
@@ -287,7 +287,7 @@ fn what_cannot_be_served_is_said_in_one_line() {
     let (status, said) = run(&["-address", "here", directory]);
     assert_eq!(status, Some(2));
     assert!(said.starts_with("invalid value \"here\" for flag -address: must be an IP"), "{said}");
-    let server = Server::of(dir.path());
+    let server = FileServer::of(dir.path());
     let (status, said) = run(&["-address", server.authority(), directory]);
     assert_eq!(status, Some(1));
     assert_eq!(said, format!("cannot listen at {}: address already in use\n", server.authority()));

@@ -5,12 +5,11 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 
+use suite::FileServer;
 use tempfile::TempDir;
 
-use crate::program::Server;
-
 /// The whole answer to a request line as it stands.
-fn raw(server: &Server, target: &str) -> String {
+fn raw(server: &FileServer, target: &str) -> String {
     let mut stream = TcpStream::connect(server.authority()).unwrap();
     let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -84,7 +83,7 @@ fn no_path_leads_out_of_the_directory() {
     }
     symlink("sub/file", root.join("inside")).unwrap();
     symlink(root.join("sub"), root.join("inside-absolute")).unwrap();
-    let server = Server::of(&root);
+    let server = FileServer::of(&root);
     for path in REFUSED {
         let answer = raw(&server, &format!("/v1/static/{path}"));
         let status = answer.split(' ').nth(1).unwrap_or_default().to_owned();
@@ -112,6 +111,6 @@ fn a_directory_that_is_a_link_itself_is_served() {
     fs::create_dir(dir.path().join("packages-1")).unwrap();
     fs::write(dir.path().join("packages-1/file"), "content").unwrap();
     symlink("packages-1", dir.path().join("packages")).unwrap();
-    let server = Server::of(&dir.path().join("packages"));
+    let server = FileServer::of(&dir.path().join("packages"));
     assert!(raw(&server, "/v1/static/file").ends_with("\r\n\r\ncontent"));
 }
