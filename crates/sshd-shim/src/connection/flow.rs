@@ -12,6 +12,8 @@ use super::wakers::Wakers;
 
 /// The most data put into one message, in bytes, to clients that take more.
 const MOST_IN_A_PACKET: usize = 64 << 10;
+/// Pieces are joined up to this size, in bytes.
+const SMALL: usize = 4 << 10;
 /// So many bytes read are granted at once.
 const GRANT: u32 = 3 * MAX_PACKET;
 
@@ -141,7 +143,15 @@ impl ChannelState {
         }
         match &item {
             Item::Data(_, chunk) if chunk.is_empty() => return,
-            Item::Data(_, chunk) => self.queued += chunk.len(),
+            Item::Data(stream, chunk) => {
+                self.queued += chunk.len();
+                if let Some(Item::Data(last_stream, last)) = self.outgoing.back_mut()
+                    && last_stream == stream
+                    && join(last, chunk)
+                {
+                    return;
+                }
+            }
             Item::Close => self.sending = Sending::CloseQueued,
             Item::Eof | Item::ExitStatus(_) | Item::ExitSignal { .. } => {}
         }
@@ -201,7 +211,9 @@ impl ChannelState {
         if self.service_ended || self.input_ended() {
             self.consume(data.len());
         } else if !data.is_empty() {
-            self.incoming.push_back(Bytes::copy_from_slice(data));
+            if !self.incoming.back_mut().is_some_and(|last| join(last, data)) {
+                self.incoming.push_back(Bytes::copy_from_slice(data));
+            }
             self.reader.wake();
         }
         Ok(())
@@ -277,5 +289,24 @@ impl ChannelState {
         self.writers.wake();
         self.reader.wake();
         self.requester.wake();
+    }
+}
+
+/// Appends a small piece to a small one, if nobody else holds that: on their own, pieces of one byte
+/// take fifty times their size in memory.
+fn join(last: &mut Bytes, piece: &[u8]) -> bool {
+    if last.is_empty() || last.len() + piece.len() > SMALL {
+        return false;
+    }
+    match std::mem::take(last).try_into_mut() {
+        Ok(mut joined) => {
+            joined.extend_from_slice(piece);
+            *last = joined.freeze();
+            true
+        }
+        Err(shared) => {
+            *last = shared;
+            false
+        }
     }
 }

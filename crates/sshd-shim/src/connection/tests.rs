@@ -184,6 +184,23 @@ fn data_beside_the_stream_takes_no_memory_and_no_window() {
 }
 
 #[test]
+fn small_pieces_that_wait_are_joined() {
+    // 2 MiB of window in pieces of one byte took a hundred MiB of memory.
+    let mut wire = Wire::new();
+    let mut channel = wire.channel(0);
+    for _ in 0..10_000 {
+        wire.data(0, 1).unwrap();
+        assert_eq!(write(&channel, 1), Some(Ok(())));
+    }
+    for expected in [4096, 4096, 1808] {
+        assert_eq!(now(channel.input.next()).unwrap().unwrap().len(), expected);
+    }
+    wire.receive(&[&message(93, 0)[..], &100_000_u32.to_be_bytes()].concat()).unwrap();
+    let lengths: Vec<_> = wire.sent().iter().map(|packet| packet.len() - 9).collect();
+    assert_eq!(lengths, [4096, 4096, 1808]);
+}
+
+#[test]
 fn answers_come_in_the_order_of_the_requests() {
     let mut wire = Wire::new();
     let mut channel = wire.channel(WINDOW);
