@@ -219,3 +219,6 @@ impl Sink for Outgoing<'_, '_> {
         self.0.packet(write);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,7 @@ pub struct Stream {
 }
 
 /// The handshake is over when this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Handshake {
     over: Arc<AtomicBool>,
     /// Counts clients in their handshake.

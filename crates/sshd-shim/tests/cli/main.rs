@@ -14,3 +14,4 @@ mod flags;
 mod keys;
 mod log;
 mod signals;
+mod wire;

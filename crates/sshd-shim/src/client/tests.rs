@@ -1,0 +1,154 @@
+use std::sync::Mutex;
+
+use russh::client::{self, AuthResult, DisconnectReason};
+use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::time::timeout;
+
+use super::*;
+use crate::host_key;
+
+/// A client's side: it takes any host key, and notes what it was told at the end.
+#[derive(Clone, Default)]
+struct Peer(Arc<Mutex<Option<(u32, String)>>>);
+
+impl client::Handler for Peer {
+    type Error = russh::Error;
+
+    async fn check_server_key(
+        &mut self,
+        _key: &PublicKeyOrCertificate,
+    ) -> Result<bool, russh::Error> {
+        Ok(true)
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason<russh::Error>,
+    ) -> Result<(), russh::Error> {
+        if let DisconnectReason::ReceivedDisconnect(told) = reason {
+            *self.0.lock().unwrap() = Some((told.reason_code as u32, told.message));
+        }
+        Ok(())
+    }
+}
+
+/// Serves a client in a task of its own; what is given is the other end.
+fn serve(context: Context) -> DuplexStream {
+    let (near, far) = duplex(1 << 16);
+    let context = Arc::new(context);
+    let mut client = Client::new(Arc::clone(&context), context.log.clone(), Handshake::default());
+    tokio::spawn(async move {
+        let _outcome =
+            russh::server::run_connection(Arc::clone(&context.transport), near, &mut client).await;
+        client.end().await;
+    });
+    far
+}
+
+async fn connect(context: Context) -> (client::Handle<Peer>, Peer) {
+    let peer = Peer::default();
+    let session =
+        client::connect_stream(Arc::default(), serve(context), peer.clone()).await.unwrap();
+    (session, peer)
+}
+
+/// What the client was told, once its connection is over.
+async fn told(session: client::Handle<Peer>, peer: &Peer) -> Option<(u32, String)> {
+    session.await.unwrap_or_default();
+    peer.0.lock().unwrap().clone()
+}
+
+async fn try_key(
+    session: &mut client::Handle<Peer>,
+    key: &PrivateKey,
+) -> Result<AuthResult, russh::Error> {
+    session
+        .authenticate_publickey("any", PrivateKeyWithHashAlg::new(Arc::new(key.clone()), None))
+        .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_log_in_is_told_and_cut_off() {
+    let mut far = serve(Context::example());
+    far.write_all(b"SSH-2.0-nobody\r\n").await.unwrap();
+    let began = Instant::now();
+    let mut all = Vec::new();
+    far.read_to_end(&mut all).await.unwrap();
+    let sentence = b"not logged in within 60 seconds";
+    assert!(all.windows(sentence.len()).any(|window| window == sentence));
+    assert!(began.elapsed() < LOGIN_GRACE + Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_at_all_is_cut_off_too() {
+    let mut far = serve(Context::example());
+    let mut all = Vec::new();
+    far.read_to_end(&mut all).await.unwrap();
+    assert_eq!(all, b"SSH-2.0-diego-sshd\r\n");
+}
+
+#[tokio::test]
+async fn the_sixth_failure_is_the_last_and_a_first_none_is_free() {
+    let (owner, other) = (host_key::generate().unwrap(), host_key::generate().unwrap());
+    let context = || {
+        let mut context = Context::example();
+        context.config.allow_unauthenticated = false;
+        context.config.authorized_key = Some(owner.public_key().clone());
+        context.transport = Arc::new(crate::server::transport(&context.config));
+        context
+    };
+
+    let (mut session, peer) = connect(context()).await;
+    session.authenticate_none("any").await.unwrap();
+    for _ in 0..5 {
+        assert!(matches!(try_key(&mut session, &other).await, Ok(AuthResult::Failure { .. })));
+    }
+    let _last = try_key(&mut session, &other).await;
+    assert_eq!(
+        told(session, &peer).await,
+        Some((2, "too many authentication failures".to_owned()))
+    );
+
+    let (mut session, _peer) = connect(context()).await;
+    session.authenticate_none("any").await.unwrap();
+    for _ in 0..5 {
+        try_key(&mut session, &other).await.unwrap();
+    }
+    assert!(matches!(try_key(&mut session, &owner).await, Ok(AuthResult::Success)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_without_channels_ends_after_five_minutes() {
+    let (mut session, peer) = connect(Context::example()).await;
+    session.authenticate_none("any").await.unwrap();
+    let began = Instant::now();
+    assert_eq!(told(session, &peer).await, Some((10, "nothing heard for 300 seconds".to_owned())));
+    assert!(began.elapsed() >= SILENCE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_channels_live_as_long_as_the_client_answers() {
+    let (mut session, _peer) = connect(Context::example()).await;
+    session.authenticate_none("any").await.unwrap();
+    let mut channel = session.channel_open_session().await.unwrap();
+    // The predecessor cut silent commands after five minutes.
+    assert!(timeout(SILENCE * 4, channel.wait()).await.is_err());
+    assert!(!session.is_closed());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_says_so() {
+    let (near, far) = duplex(1 << 16);
+    let context = Arc::new(Context::example());
+    let mut client = Client::new(Arc::clone(&context), context.log.clone(), Handshake::default());
+    let ender = client.ender();
+    tokio::spawn(async move {
+        let _outcome =
+            russh::server::run_connection(Arc::clone(&context.transport), near, &mut client).await;
+    });
+    let peer = Peer::default();
+    let session = client::connect_stream(Arc::default(), far, peer.clone()).await.unwrap();
+    ender.end(Farewell { reason: BY_APPLICATION, text: "the server is shutting down".to_owned() });
+    assert_eq!(told(session, &peer).await, Some((11, "the server is shutting down".to_owned())));
+}
