@@ -11,6 +11,7 @@
 mod container;
 mod file_server;
 mod running;
+pub mod ssh;
 mod staged;
 
 use std::ffi::{OsStr, OsString};

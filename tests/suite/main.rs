@@ -13,4 +13,5 @@ mod faults;
 mod launching;
 mod packaging;
 mod served;
+mod ssh;
 mod staging;

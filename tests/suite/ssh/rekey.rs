@@ -1,0 +1,57 @@
+//! New keys while data flows. (5 GiB with new keys every 64 MiB and every GiB: `copies`.)
+use std::fs;
+
+use suite::ssh::{HOST, SshServer, run};
+
+use super::libraries::{asyncssh, paramiko};
+use super::{noise, same};
+
+#[test]
+fn new_keys_every_few_packets_harm_no_transfer() {
+    let server = SshServer::start();
+    let input = noise(8_000_000, 1);
+    for cipher in ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com", "aes128-ctr"] {
+        let words = ["-v", "-c", cipher, "-o", "RekeyLimit=100K", HOST, "cat"];
+        let outcome = run(&mut server.openssh("ssh", words), &input).succeeds();
+        assert!(outcome.bytes == input, "{cipher}");
+        let count = outcome.stderr.matches("SSH2_MSG_NEWKEYS received").count();
+        assert!(count > 20, "{cipher}: {count} key exchanges");
+    }
+}
+
+#[test]
+fn new_keys_by_the_clock_harm_no_session() {
+    let server = SshServer::start();
+    let words =
+        ["-v", "-o", "RekeyLimit=1G 1", HOST, "for i in 1 2 3 4; do echo $i; sleep 1; done"];
+    let outcome = run(&mut server.openssh("ssh", words), b"").succeeds();
+    assert_eq!(outcome.stdout, "1\n2\n3\n4\n");
+    assert!(outcome.stderr.matches("SSH2_MSG_NEWKEYS received").count() >= 2, "{outcome}");
+}
+
+#[test]
+fn copies_and_forwards_go_through_new_keys() {
+    let server = SshServer::start();
+    let (source, there, back) = (server.work("source"), server.work("there"), server.work("back"));
+    fs::write(&source, noise(20_000_000, 2)).unwrap();
+    for protocol in ["-O", "-s"] {
+        let far = format!("box:{}", there.display());
+        let limit = "RekeyLimit=300K";
+        let words = [protocol, "-o", limit, source.to_str().unwrap(), &far];
+        let _copied = run(&mut server.openssh("scp", words), b"").succeeds();
+        same(&source, &there);
+        let words = [protocol, "-o", limit, &far, back.to_str().unwrap()];
+        let _copied = run(&mut server.openssh("scp", words), b"").succeeds();
+        same(&source, &back);
+    }
+}
+
+#[test]
+fn asyncssh_changes_keys_every_megabyte() {
+    let _done = asyncssh(&SshServer::start(), &["rekey"]);
+}
+
+#[test]
+fn paramiko_changes_keys_while_both_sides_talk() {
+    let _done = paramiko(&SshServer::start(), &["rekey"]);
+}
