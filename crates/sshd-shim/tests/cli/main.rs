@@ -13,5 +13,6 @@ mod debug;
 mod flags;
 mod keys;
 mod log;
+mod sessions;
 mod signals;
 mod wire;
