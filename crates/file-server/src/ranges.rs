@@ -73,6 +73,9 @@ mod tests {
             assert_eq!(select(Some(header), 10), selection, "{header}");
         }
         assert_eq!(select(None, 10), Whole);
+        // Positions beyond 4 GiB, on 32-bit machines too.
+        let large = 5 << 30;
+        assert_eq!(select(Some("bytes=5368709110-"), large), Part(large - 10..large));
         assert_eq!(select(Some("bytes=0-"), 0), Unsatisfiable);
         assert_eq!(select(Some("bytes=-1"), 0), Unsatisfiable);
     }

@@ -189,6 +189,3 @@ fn hold(slot: &Slot, record: &Record, form: Form, cached: bool) -> Result<Held, 
     let path = slot.version(record).join(form.name());
     Ok(Held { path, size: Size(record.size), cached, _usage: usage })
 }
-
-#[cfg(test)]
-mod tests;

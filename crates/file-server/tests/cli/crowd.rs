@@ -39,7 +39,8 @@ fn many_clients_get_the_same_file_at_once() {
 
 #[test]
 fn processes_that_want_the_same_download_it_once() {
-    let web = Web::start("");
+    // Slow enough for all of them to come while the first one is at it.
+    let web = Web::start("limit_rate 250k;");
     let (content, cell) = (noise(500_000), Cell::new());
     web.put("file", &content);
     let url = web.url("file");

@@ -61,6 +61,11 @@ impl Cell {
         files
     }
 
+    /// Whether nothing at all is left in the cache.
+    pub(crate) fn is_empty(&self) -> bool {
+        fs::read_dir(self.cache()).unwrap().next().is_none()
+    }
+
     /// The file that a download arrives in, once it is there.
     pub(crate) fn part(&self) -> Option<PathBuf> {
         self.cache().exists().then(|| self.files())?.into_iter().find(|path| path.ends_with("part"))
