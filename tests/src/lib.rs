@@ -9,7 +9,6 @@
 )]
 
 mod container;
-mod file_server;
 mod running;
 pub mod ssh;
 mod staged;
@@ -25,7 +24,6 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use container::Container;
-pub use file_server::FileServer;
 pub use running::{Running, is_alive};
 pub use staged::{Server, Staged};
 

@@ -5,13 +5,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use file_server::{FileServer, Serving};
 use lifecycle::download::{Asset, Cache, Checksum, Held, PLATFORM_LIMIT};
 use lifecycle::environment::Environment;
 use lifecycle::http::{Client, transfer::TIMEOUTS};
 use lifecycle::url::Url;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use suite::{Container, FileServer, Stage, program, tool, wait_for};
+use suite::{Container, Stage, program, tool, wait_for};
 use tempfile::TempDir;
 
 use crate::container::{PROCFILE, READS_STDIN, environment, fixture, packed, start_staging};
@@ -22,7 +23,7 @@ const PROGRAMS: [&str; 5] = ["builder", "launcher", "shell", "healthcheck", "die
 /// A file server with its directory, and a cell's cache.
 struct Platform {
     dir: TempDir,
-    server: FileServer,
+    server: Serving,
     cache: Cache,
 }
 
@@ -31,7 +32,8 @@ impl Platform {
         let dir = TempDir::with_prefix("platform-").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(dir.path().join("static")).unwrap();
-        let server = FileServer::of(&dir.path().join("static"));
+        let server = FileServer::bind(([127, 0, 0, 1], 0).into(), &dir.path().join("static"));
+        let server = server.unwrap().start().unwrap();
         let client = Client::new(&Environment::default(), TIMEOUTS);
         let cache = Cache::open(&dir.path().join("cache"), PLATFORM_LIMIT, client).unwrap();
         Self { dir, server, cache }
@@ -59,7 +61,7 @@ impl Platform {
     fn asset(&self, name: &str) -> Asset {
         let sums = tool("sha256sum", [self.path(name)]);
         let checksum = Some(Checksum::new("sha256", &sums[..64]).unwrap());
-        Asset { url: Url::parse(&self.server.url(name)).unwrap(), checksum }
+        Asset { url: Url::parse(&format!("{}{name}", self.server.url())).unwrap(), checksum }
     }
 
     fn directory(&self, name: &str) -> Held {

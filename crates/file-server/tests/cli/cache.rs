@@ -11,10 +11,10 @@ use lifecycle::environment::Environment;
 use lifecycle::http::{Client, transfer::TIMEOUTS};
 use lifecycle::size::Size;
 use lifecycle::url::Url;
-use suite::{FileServer, tool, wait_for};
+use suite::{tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::{Cell, noise};
+use crate::program::{Cell, FileServer, noise};
 use crate::scripted::{Scripted, Then, bare, whole};
 
 fn serve(directory: &Path) -> Serving {

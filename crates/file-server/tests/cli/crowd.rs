@@ -5,10 +5,9 @@ use std::process::Child;
 use std::sync::Barrier;
 use std::thread;
 
-use suite::FileServer;
 use tempfile::TempDir;
 
-use crate::program::{Cell, noise, succeeded};
+use crate::program::{Cell, FileServer, noise, succeeded};
 use crate::web::Web;
 
 const CLIENTS: usize = 150;

@@ -1,10 +1,71 @@
-//! The example that downloads as a cell does.
+//! The programs under test: the server, and processes that download as cells do.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
+use lifecycle::download::{Asset, Cache, Checksum};
+use lifecycle::environment::Environment;
+use lifecycle::http::{Client, transfer::TIMEOUTS};
+use lifecycle::size::Size;
+use lifecycle::url::Url;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use suite::program;
 use tempfile::TempDir;
+
+/// The variable with what [`acts_as_a_cell`] is to do.
+pub(crate) const ORDER: &str = "CELL_DOWNLOAD";
+/// What its lines begin with.
+const SAID: &str = "@ ";
+
+/// A running `file-server`, killed when dropped.
+pub(crate) struct FileServer {
+    child: Child,
+    /// What the names of files are appended to.
+    pub(crate) url: String,
+}
+
+impl FileServer {
+    /// Serves `directory` at a free port.
+    pub(crate) fn of(directory: &Path) -> Self {
+        let mut command = Command::new(program("file-server"));
+        command.args(["-address", "127.0.0.1:0"]).arg(directory).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut url).unwrap();
+        assert!(url.ends_with("/v1/static/\n"), "{url:?}");
+        Self { child, url: url.trim_end().to_owned() }
+    }
+
+    /// The URL of a file.
+    pub(crate) fn url(&self, name: &str) -> String {
+        format!("{}{name}", self.url)
+    }
+
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.strip_prefix("http://").unwrap().split('/').next().unwrap()
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
+    }
+
+    /// Waits for the end and gives the status.
+    pub(crate) fn wait(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for FileServer {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
 
 /// A cache, and processes that download into it.
 pub(crate) struct Cell {
@@ -25,14 +86,14 @@ impl Cell {
         self.dir.path().join("cache")
     }
 
-    /// The command that downloads; `words` are a URL, and a checksum's algorithm and value.
+    /// The command that downloads; `words` are a URL, and a checksum's algorithm and value. It is this
+    /// very program, since cargo does not build examples for every test run.
     pub(crate) fn command(&self, form: &str, words: &[&str]) -> Command {
-        let example = std::env::current_exe().unwrap();
-        let example = example.parent().unwrap().with_file_name("examples").join("download");
-        let mut command = Command::new(example);
-        command.args(Some(form).filter(|form| *form == "archive"));
-        command.arg(self.cache()).arg(self.limit.to_string()).args(words);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (cache, limit) = (self.cache(), self.limit.to_string());
+        let order = [&[form, cache.to_str().unwrap(), &limit], words].concat().join("\n");
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "program::acts_as_a_cell", "--nocapture", "--quiet"]);
+        command.env(ORDER, order).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -76,15 +137,40 @@ impl Cell {
 pub(crate) fn succeeded(output: &Output) -> (String, PathBuf) {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
-    let line = String::from_utf8_lossy(&output.stdout).trim_end().to_owned();
+    let line = lines(&output.stdout).remove(0);
     let words: Vec<&str> = line.splitn(3, ' ').collect();
     (words[0].to_owned(), words[2].into())
 }
 
+/// The sentence of a download that must have failed.
 pub(crate) fn failed(output: &Output) -> String {
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success(), "{said}");
-    String::from_utf8_lossy(&output.stderr).trim_end().to_owned()
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    lines(&output.stderr).remove(0)
+}
+
+/// What [`acts_as_a_cell`] said, among the words of the test harness.
+pub(crate) fn lines(said: &[u8]) -> Vec<String> {
+    let said = String::from_utf8_lossy(said);
+    said.lines().filter_map(|line| line.strip_prefix(SAID).map(str::to_owned)).collect()
+}
+
+/// Not a test: what other tests start as a process of a cell, with an order in the environment.
+#[test]
+fn acts_as_a_cell() {
+    let Ok(order) = std::env::var(ORDER) else { return };
+    let words: Vec<&str> = order.split('\n').collect();
+    let client = Client::new(&Environment::inherited(), TIMEOUTS);
+    let limit = Size(words[2].parse().unwrap());
+    let cache = Cache::open(Path::new(words[1]), limit, client).unwrap();
+    let checksum = words.get(4).map(|algorithm| Checksum::new(algorithm, words[5]).unwrap());
+    let asset = Asset { url: Url::parse(words[3]).unwrap(), checksum };
+    let got = if words[0] == "archive" { cache.archive(&asset) } else { cache.directory(&asset) };
+    let held = got.unwrap_or_else(|error| {
+        eprintln!("\n{SAID}{error}");
+        panic!("the test that started this process expects it to fail");
+    });
+    let how = if held.was_cached() { "cached" } else { "downloaded" };
+    println!("\n{SAID}{how} {} {}", held.size(), held.path().display());
 }
 
 /// Bytes that no compression and no shift leaves the same.

@@ -8,10 +8,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use suite::{DEADLINE, FileServer, tool, wait_for};
+use suite::{DEADLINE, tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::noise;
+use crate::program::{FileServer, noise};
 
 /// SHA-256 of `0123456789`.
 const TAG: &str = "\"84d89877f0d4041efb6bf91a16f0248f2fd573e6af05c19f96bedb9f882f7882\"";

@@ -5,8 +5,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
 
-use suite::FileServer;
 use tempfile::TempDir;
+
+use crate::program::FileServer;
 
 /// The whole answer to a request line as it stands.
 fn raw(server: &FileServer, target: &str) -> String {
