@@ -242,7 +242,7 @@ impl Server {
     fn home(&self, user: &[u8]) -> Result<PathBuf, Refusal> {
         if !user.is_empty() {
             let home = self.accounts().home(user).map(Path::to_owned);
-            return home.ok_or_else(|| Refusal::NoUser(String::from_utf8_lossy(user).into_owned()));
+            return home.ok_or_else(|| Refusal::no_user(user));
         }
         if let Some(home) = env::var_os("HOME").filter(|home| !home.is_empty()) {
             return Ok(home.into());

@@ -41,6 +41,12 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    /// There is nobody called `name`.
+    pub(super) fn no_user(name: &[u8]) -> Self {
+        let name = &name[..name.len().min(LONGEST_TEXT)];
+        Self::NoUser(String::from_utf8_lossy(name).into_owned())
+    }
+
     /// For `map_err`: names the call that was tried on `path`.
     pub(super) fn on(call: &'static str, path: &Path) -> impl FnOnce(Errno) -> Self {
         move |cause| Self::of(call, &path.display().to_string(), cause)

@@ -241,6 +241,8 @@ fn paths_beyond_all_measure_are_refused_with_a_text_that_is_none() {
         assert_refused(&answer, 4, ": file name too long");
         assert!(matches!(answer, Answer::Status(_, text) if text.len() < 5000));
     }
+    let nobody = last([extended("home-directory").string([0xff; 16_000].repeat(10))]);
+    assert!(matches!(nobody, Answer::Status(2, text) if text.len() < 13_000));
 }
 
 #[test]
