@@ -29,11 +29,16 @@ fn file_systems_are_described_by_path_and_by_handle() {
     let by_handle = last([open(&file, READ), extended("fstatvfs@openssh.com").string("1")]);
     for found in [numbers(&by_path), numbers(&by_handle)] {
         assert_eq!(found.len(), 11);
-        assert_eq!(
-            found[..3],
-            [expected.block_size(), expected.fragment_size(), expected.blocks()]
-        );
-        assert_eq!([found[5], found[10]], [expected.files(), expected.name_max()]);
+        // The numbers' types differ between machines.
+        let numbers = [0, 1, 2, 5, 10].map(|index| found[index].to_string());
+        let expected = [
+            expected.block_size().to_string(),
+            expected.fragment_size().to_string(),
+            expected.blocks().to_string(),
+            expected.files().to_string(),
+            expected.name_max().to_string(),
+        ];
+        assert_eq!(numbers, expected);
         assert_eq!(found[9] & !3, 0, "only read-only and no-set-user-id are known flags");
     }
     let refused = status(2, "statvfs /no/such: no such file or directory");
