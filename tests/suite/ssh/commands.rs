@@ -1,8 +1,10 @@
 //! Commands and shells without a terminal, by each client.
+use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use suite::ssh::{Client, HOST, SshServer, run};
+use suite::ssh::{Client, HOST, Outcome, SshServer, SshSetup, run};
 use suite::{is_alive, wait_for};
 
 use super::{dbclient, noise, putty};
@@ -113,7 +115,7 @@ fn output_goes_on_after_the_input_was_closed_and_input_after_the_output() {
     let command = format!("exec >&- 2>&-; cat > {}", into.display());
     let input = noise(5_000_000, 3);
     server.ssh(&command, &input).prints("");
-    assert!(std::fs::read(into).unwrap() == input);
+    assert!(fs::read(into).unwrap() == input);
 }
 
 #[test]
@@ -174,4 +176,53 @@ fn any_user_name_is_welcome() {
     for user in ["vcap", "cf:7fd5f0cb-5a0b-4e38-8f3f-9c3f5ebd7a0d/0", "ä ö"] {
         run(&mut server.openssh("ssh", ["-l", user, HOST, "echo ok"]), b"").prints("ok\n");
     }
+}
+
+/// An app's home as a droplet brings it, and a server that runs in it as beside the app.
+fn beside_an_app(setup: SshSetup) -> (tempfile::TempDir, SshServer) {
+    let home = tempfile::TempDir::with_prefix("home-").unwrap();
+    for (name, text) in [
+        ("app/file", ""),
+        ("profile.d/000.sh", "export FROM_PROFILE=\"of $(basename \"$DEPS_DIR\")\"\n"),
+        ("app/.profile.d/app.sh", "export FROM_APP=too\n"),
+        ("deps/0/tool", ""),
+        ("staging_info.yml", "{\"detected_buildpack\":\"\",\"start_command\":\"\"}\n"),
+    ] {
+        let path = home.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let services =
+        r#"{"db":[{"name":"db","credentials":{"uri":"mysql2://u:p@db.example.com/d"}}]}"#;
+    let server = setup
+        .env("HOME", home.path().to_str().unwrap())
+        .env("VCAP_APPLICATION", r#"{"application_name":"notes"}"#)
+        .env("VCAP_SERVICES", services)
+        .env("PORT", "8080")
+        .start();
+    (home, server)
+}
+
+#[test]
+fn a_session_sees_the_apps_world_where_it_is_asked_to() {
+    // Beside diego-sshd lies `shell`, which computes it.
+    let _beside = suite::program("shell");
+    let say = "echo \"$FROM_PROFILE,$FROM_APP,$PWD,$HOME,$DATABASE_URL,$VCAP_APPLICATION\"; exit 7";
+    let check = |home: &Path, outcome: Outcome| {
+        let outcome = outcome.ends_with(7);
+        let expected = format!(
+            "of deps,too,{0}/app,{0}/app,mysql2://u:p@db.example.com/d,{{\"application_name\":\"notes\"",
+            home.display()
+        );
+        assert!(outcome.stdout.starts_with(&expected), "{outcome}");
+    };
+    let (home, server) = beside_an_app(SshServer::setup().flag("appEnv", "true"));
+    check(home.path(), server.ssh(say, b""));
+    check(home.path(), run(&mut server.openssh("ssh", ["-T", HOST]), say.as_bytes()));
+    let (home, server) = beside_an_app(SshServer::setup());
+    let words = ["-T", "-o", "SetEnv=CF_SSH_APP_ENV=1", HOST, say];
+    check(home.path(), run(&mut server.openssh("ssh", words), b""));
+    // Unasked it is the contract's.
+    let plain = server.ssh("echo \"$FROM_PROFILE,$HOME,$DATABASE_URL\"", b"");
+    plain.prints(&format!(",{},\n", home.path().display()));
 }

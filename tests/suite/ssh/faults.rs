@@ -1,6 +1,7 @@
 //! Clients that break off, lie, flood or never finish; and the server's own end.
 use std::fs;
 use std::io::{Read, Write};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -245,4 +246,56 @@ fn the_keys_are_nowhere_to_be_read() {
     let outcome =
         run(&mut server.openssh("ssh", [HOST, "env; cat /proc/$PPID/cmdline"]), b"").succeeds();
     assert!(!outcome.stdout.contains(secret) && !outcome.stdout.contains("SSHD_"), "{outcome}");
+}
+
+/// A network namespace, gone when dropped.
+struct Namespace(String);
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _gone = Command::new("ip").args(["netns", "delete", &self.0]).status();
+    }
+}
+
+impl Namespace {
+    fn new() -> Self {
+        let namespace = Self(format!("ssh-{}", std::process::id()));
+        tool("ip", ["netns", "add", &namespace.0]);
+        namespace.loopback("up");
+        namespace
+    }
+
+    /// Up, or down: then every packet is lost and nobody is told.
+    fn loopback(&self, state: &str) {
+        tool("ip", ["-n", &self.0, "link", "set", "lo", state]);
+    }
+
+    fn enter(&self, command: &Command) -> Command {
+        let mut inside = Command::new("ip");
+        inside.args(["netns", "exec", &self.0]).arg(command.get_program());
+        inside.args(command.get_args()).env_remove("SSH_AUTH_SOCK");
+        inside
+    }
+}
+
+#[test]
+fn root_after_five_minutes_the_silent_live_and_the_lost_are_gone() {
+    let server = SshServer::start();
+    // The predecessor cut a silent command, and an idle forward, at 300 s.
+    let words = ["-T", HOST, "sleep 315; echo awake"];
+    let silent = Client::start(&mut server.openssh("ssh", words));
+    let namespace = Namespace::new();
+    let far = SshServer::setup().wrapped(["ip", "netns", "exec", &namespace.0]).start();
+    let before = far.descriptors();
+    let words = ["-T", HOST, "echo $$; exec sleep 1000"];
+    let mut lost = Client::start(&mut namespace.enter(&far.openssh("ssh", words)));
+    let pid = lost.wait_for_output("\n").trim().to_owned();
+    namespace.loopback("down");
+    drop(lost);
+    let began = Instant::now();
+    while is_alive(&pid) || far.descriptors() > before {
+        assert!(began.elapsed() < Duration::from_secs(330), "the lost client's command lives on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    silent.finish_within(LONG).prints("awake\n");
 }
