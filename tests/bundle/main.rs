@@ -9,6 +9,7 @@
 
 mod any_image;
 mod archive;
+mod large;
 mod programs;
 
 use std::fs;

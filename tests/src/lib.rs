@@ -40,6 +40,18 @@ pub fn program(name: &str) -> PathBuf {
     path
 }
 
+/// The machine the programs under test are for, as `uname -m` calls it: not always this one's
+/// (`scripts/test --arch`).
+pub fn machine() -> &'static str {
+    let program = fs::read(program("builder")).unwrap();
+    match program[18..20] {
+        [62, 0] => "x86_64",
+        [183, 0] => "aarch64",
+        [40, 0] => "armv7l",
+        ref other => panic!("no machine known for {other:?}"),
+    }
+}
+
 /// The workspace's root, where `tests/apps` and `buildpacks-fixtures` are.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()

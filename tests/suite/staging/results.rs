@@ -147,7 +147,7 @@ fn the_droplet_and_the_report_say_where_the_droplet_was_made() {
     for report in
         [staged.droplet_file("./staging_report.json"), staged.read("out/staging_report.json")]
     {
-        for part in ["cflinuxfs4", std::env::consts::ARCH] {
+        for part in ["cflinuxfs4", suite::machine()] {
             assert!(report.contains(part), "no {part} in {report}");
         }
     }

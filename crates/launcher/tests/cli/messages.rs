@@ -145,7 +145,7 @@ fn a_droplet_for_another_machine_is_named_as_such_before_it_starts() {
 
 #[test]
 fn a_droplet_for_this_machine_needs_no_words() {
-    let own = lifecycle::architecture::Architecture::own();
+    let own = lifecycle::architecture::Architecture::of_file(&launcher()).unwrap().unwrap();
     let report = format!(r#"{{"builder_version":"1","architecture":"{}"}}"#, own.name());
     let droplet = Droplet::new().file("staging_report.json", &report);
     droplet.start("true").assert().code(0).stderr("");
