@@ -71,6 +71,14 @@ pub enum Violation {
     /// More data than the window allows.
     #[error("more data on channel {0} than its window allows")]
     WindowExceeded(u32),
+    /// A channel of ours to which nothing could be sent, or more than a message has room for.
+    #[error("channel {channel} takes messages of {max_packet} bytes")]
+    MaxPacket {
+        /// Our number of it.
+        channel: u32,
+        /// What the client says it takes, in bytes.
+        max_packet: u32,
+    },
 }
 
 /// One client's connection, above the transport.
@@ -108,6 +116,9 @@ impl Connection {
                     .lock()
                     .take_opening(channel)
                     .ok_or(Violation::NoChannel(channel))?;
+                if !PACKET_BOUNDS.contains(&peer.max_packet) {
+                    return Err(Violation::MaxPacket { channel, max_packet: peer.max_packet });
+                }
                 // With nobody waiting any more the channel is dropped, which closes it.
                 drop(waiting.send(Ok(self.shared.opened(channel, peer))));
             }

@@ -30,6 +30,8 @@ const TOO_MANY: &str = "too many clients are not logged in";
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the end may take: the platform kills after 10 s.
 const END: Duration = Duration::from_secs(9);
+/// Clients that have not gone by then, having been told, are cut off.
+const CUT: Duration = Duration::from_secs(2);
 /// Programs that have not ended by then are killed.
 const KILL: Duration = Duration::from_secs(8);
 /// New keys after so many bytes either way.
@@ -151,6 +153,7 @@ impl Server {
             stream,
             client,
             log,
+            self.context.stopping.clone(),
         ));
         self.enders.insert(task.id(), ender);
     }
@@ -193,9 +196,20 @@ async fn serve_client(
     stream: Stream,
     mut client: Client,
     log: Log,
+    mut stopping: watch::Receiver<bool>,
 ) {
     log.info("started", &[]);
-    let outcome = server::run_connection(transport, stream, &mut client).await;
+    let cut = async {
+        if stopping.wait_for(|is_stopping| *is_stopping).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        sleep(CUT).await;
+    };
+    let outcome = tokio::select! {
+        outcome = server::run_connection(transport, stream, &mut client) => outcome,
+        // It does not listen before the client has said what it speaks.
+        () = cut => Ok(()),
+    };
     if client.is_authenticated() {
         if let Err(error) = outcome {
             log.error("connection-failed", &[("error", error.to_string().into())]);

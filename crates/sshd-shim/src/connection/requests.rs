@@ -82,6 +82,15 @@ impl<T> Waiting<T> {
         self.unanswered = self.unanswered.saturating_sub(1);
     }
 
+    /// How many failures are due, now or after the answers before them.
+    pub(super) fn failures(&self) -> usize {
+        let failures = self.entries.iter().map(|entry| match entry {
+            Entry::Fail(count) => *count,
+            Entry::Ask { .. } => 0,
+        });
+        failures.sum()
+    }
+
     /// How many failures are due now.
     pub(super) fn failures_due(&mut self) -> usize {
         match self.entries.front() {

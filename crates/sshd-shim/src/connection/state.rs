@@ -194,9 +194,9 @@ impl State {
         }
     }
 
-    /// How many short messages wait.
+    /// How many short messages wait, to be sent or for the answers before them.
     pub(super) fn control_waiting(&self) -> usize {
-        self.control.len()
+        self.control.len() + self.requests.failures()
     }
 
     /// Queues `item` on a channel.

@@ -332,6 +332,32 @@ fn a_client_that_does_not_read_its_answers_is_not_listened_to() {
 }
 
 #[test]
+fn answers_that_wait_for_another_one_count_too() {
+    // They did not while a name was looked up for the request before them: a client could have any
+    // number of them, all put into memory at once afterwards.
+    let mut wire = Wire::new();
+    wire.0.answers_requests = true;
+    let mut requests = GlobalRequests::new(Arc::clone(&wire.0.shared));
+    let mut forward = vec![80];
+    put_string(&mut forward, b"streamlocal-forward@openssh.com");
+    forward.push(1);
+    put_string(&mut forward, b"/x");
+    wire.receive(&forward).unwrap();
+    let (_kind, reply) = now(requests.next()).unwrap().unwrap();
+    let mut keepalive = vec![80];
+    put_string(&mut keepalive, b"keepalive@openssh.com");
+    keepalive.push(1);
+    for _ in 0..MOST_CONTROL {
+        assert!(wire.0.takes_messages());
+        wire.receive(&keepalive).unwrap();
+    }
+    assert!(!wire.0.takes_messages());
+    reply.succeed(&[]);
+    assert_eq!(wire.sent().len(), MOST_CONTROL + 1);
+    assert!(wire.0.takes_messages());
+}
+
+#[test]
 fn everybody_is_told_when_the_client_is_gone() {
     let wire = Wire::new();
     let mut channel = wire.channel(10);
@@ -359,6 +385,25 @@ fn a_channel_of_ours_is_closed_if_nobody_waits_for_it_any_more() {
     wire.receive(&confirmation).unwrap();
     assert_eq!(wire.sent(), [message(97, 9)]);
     assert_eq!(wire.receive(&confirmation), Err(Violation::NoChannel(0)));
+}
+
+#[test]
+fn a_client_that_takes_no_byte_of_a_channel_it_agreed_to_is_cut_off() {
+    // With 0 here the server tried for ever to send it something, and served nobody else.
+    for max_packet in [0, 8, (1 << 31) + 1] {
+        let mut wire = Wire::new();
+        let opener = Opener::new(Arc::clone(&wire.0.shared));
+        let mut opening = pin!(opener.open("forwarded-tcpip", b""));
+        let mut context = TaskContext::from_waker(Waker::noop());
+        assert!(opening.as_mut().poll(&mut context).is_pending());
+        let mut confirmation = message(91, 0);
+        for number in [9, WINDOW, max_packet] {
+            put_number(&mut confirmation, number);
+        }
+        let violation = Violation::MaxPacket { channel: 0, max_packet };
+        assert_eq!(wire.receive(&confirmation), Err(violation));
+        assert!(matches!(opening.as_mut().poll(&mut context), Poll::Ready(Err(_))));
+    }
 }
 
 #[test]

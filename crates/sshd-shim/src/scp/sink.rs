@@ -15,6 +15,9 @@ use super::options::Options;
 use super::peer::{Answer, Fatal, Peer};
 use super::record::{Entry, Record, Times};
 
+/// So many directories may be in each other: no path has more. Those named `.` take no room in it.
+const MOST_FOLDERS: usize = 2048;
+
 /// Takes files and directories until the client has no more.
 pub(super) fn receive(peer: &mut Peer<'_>, options: &Options) -> Result<(), Fatal> {
     let [target] = &options.paths[..] else { return Ok(()) };
@@ -104,6 +107,9 @@ impl Sink<'_, '_> {
 
     fn directory(&mut self, entry: &Entry) -> Result<(), Fatal> {
         let times = self.times.take();
+        if self.folders.len() >= MOST_FOLDERS {
+            return Ok(self.peer.warn(&"too many directories in each other")?);
+        }
         let place = self.place(&entry.name);
         if fs::metadata(as_path(&place)).is_ok_and(|metadata| !metadata.is_dir()) {
             let name = String::from_utf8_lossy(&entry.name);

@@ -1,7 +1,8 @@
-//! Signals that are no wish to end it.
+//! Signals: those that end it, and those that do not.
 
 use std::io::Read;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,4 +20,16 @@ fn signals_that_would_end_any_other_program_do_not_end_it() {
         TcpStream::connect(daemon.address).unwrap().read_exact(&mut banner).unwrap();
         assert_eq!(&banner, b"SSH-2.0-", "after {signal}");
     }
+}
+
+#[test]
+fn a_client_that_says_nothing_does_not_hold_up_the_end() {
+    // The server waited for what it speaks until its own deadline, a second before the platform kills.
+    let mut daemon = Daemon::open::<&str>(&[]);
+    let mut silent = TcpStream::connect(daemon.address).unwrap();
+    let mut banner = [0; 8];
+    silent.read_exact(&mut banner).unwrap();
+    let start = Instant::now();
+    assert_eq!(daemon.stop(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(6), "{:?}", start.elapsed());
 }

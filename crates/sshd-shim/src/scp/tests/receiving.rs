@@ -248,3 +248,13 @@ fn directories_nest_until_the_path_is_too_long() {
     assert!([14, 15].contains(&refused), "{refused}");
     assert_eq!(outcome.output.matches('\0').count(), 61 - refused, "one answer for each");
 }
+
+#[test]
+fn directories_named_dot_in_each_other_end_somewhere() {
+    // Each was remembered until its end, and a client can send any number: memory without a bound.
+    let target = tempfile::tempdir().unwrap();
+    let input = "D0755 0 .\n".repeat(10_000);
+    let outcome = scp(&format!("scp -r -t {}", target.path().display()), input.as_bytes());
+    assert_eq!(outcome.status, 1);
+    assert_eq!(outcome.output.matches("too many directories in each other").count(), 10_000 - 2048);
+}
