@@ -25,12 +25,10 @@ pub(super) struct Copy<'a> {
 }
 
 impl Copy<'_> {
-    /// Whether it would read what it has written: the same file, and ranges that overlap.
-    pub(super) fn overlaps(&self) -> io::Result<bool> {
+    /// Whether it would read what it writes: then its end moves away before it, and the disk fills up.
+    pub(super) fn is_within_one_file(&self) -> io::Result<bool> {
         let (from, to) = (fstat(self.from)?, fstat(self.to)?);
-        let distance = self.from_offset.abs_diff(self.to_offset);
-        let is_same = (from.st_dev, from.st_ino) == (to.st_dev, to.st_ino);
-        Ok(is_same && self.rest.is_none_or(|rest| distance < rest))
+        Ok((from.st_dev, from.st_ino) == (to.st_dev, to.st_ino))
     }
 
     /// Copies as long as it `is_wanted`. Gives whether all was there to be copied.

@@ -215,7 +215,7 @@ impl Server {
             rest: (asked.length > 0).then_some(asked.length),
             by_system: true,
         };
-        if copy.overlaps().map_err(Refusal::on_both("copy", &from.path, &to.path))? {
+        if copy.is_within_one_file().map_err(Refusal::on_both("copy", &from.path, &to.path))? {
             return Err(Refusal::Argument);
         }
         // Nothing waits to be written: flushing only tells whether the client is there.
