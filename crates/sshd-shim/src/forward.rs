@@ -5,6 +5,7 @@ mod dial;
 mod listeners;
 mod relay;
 mod socket;
+mod threads;
 
 use tokio::task::JoinSet;
 

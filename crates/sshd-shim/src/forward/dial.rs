@@ -3,17 +3,19 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use lifecycle::report::system_words;
-use tokio::net::{TcpStream, UnixStream, lookup_host};
+use nix::errno::Errno;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::socket::Socket;
+use super::threads::on_a_thread;
 
 /// How long connecting may take, the lookup of the name included.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -65,7 +67,7 @@ fn joined(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
-/// What `host` stands for. Only other names than `localhost` are looked up, in a thread of their own.
+/// What `host` stands for. Only names other than `localhost` are looked up, each on a thread.
 async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     // Not every image has /etc/hosts.
     if host.is_empty() || host == "localhost" {
@@ -73,11 +75,19 @@ async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> 
         return Ok(both.map(|address| SocketAddr::new(address, port)).into());
     }
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let found = lookup_host((bare, port)).await.map_err(|error| lookup_error(host, &error))?;
+    if let Ok(address) = bare.parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let name = bare.to_owned();
+    let found = on_a_thread(move || (name, port).to_socket_addrs()).await;
+    let found = found.flatten().map_err(|error| lookup_error(host, &error))?;
     Ok(found.take(MOST_ADDRESSES).collect())
 }
 
 fn lookup_error(host: &str, error: &io::Error) -> DialError {
+    if error.raw_os_error() == Some(Errno::EAGAIN as i32) {
+        return DialError::Lookup { host: host.to_owned(), words: system_words(error) };
+    }
     let text = error.to_string();
     let reason = text.rsplit(": ").next().unwrap_or_default().to_lowercase();
     let words = match reason.as_str() {

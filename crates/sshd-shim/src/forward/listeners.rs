@@ -18,13 +18,13 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::address::{ListenError, listen_on};
 use crate::connection::wire::{put_number, put_string};
 
 use super::socket::Socket;
+use super::threads::on_a_thread;
 
 /// So many things one client may listen on.
 const MOST_LISTENERS: usize = 128;
@@ -86,8 +86,7 @@ impl Listeners {
         let host = String::from_utf8(address.into()).map_err(|_| unknown())?;
         let asked = u16::try_from(port).map_err(|_| unknown())?;
         // Looking up a name may take long.
-        let bound =
-            spawn_blocking(move || listen_on(&host, asked)).await.map_err(|_| unknown())??;
+        let bound = on_a_thread(move || listen_on(&host, asked)).await??;
         let listener = TcpListener::from_std(bound)?;
         let port = listener.local_addr()?.port();
         self.0.push(Listener::Tcp { listener, address: address.into(), port });
