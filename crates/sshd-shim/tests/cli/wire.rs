@@ -99,3 +99,14 @@ fn a_packet_of_absurd_length_is_told_so() {
         assert_eq!(farewell(payloads.last().unwrap()), (2, format!("Bad packet size: {length}")));
     }
 }
+
+#[test]
+fn before_login_no_packet_takes_much_memory() {
+    // 300 clients that each announced 256 KiB, and sent 1 KB of it, took 88 MB: the memory of the app.
+    let daemon = Daemon::open::<&str>(&[]);
+    let bytes = [&b"SSH-2.0-test\r\n"[..], &40_000_u32.to_be_bytes(), &[0; 40]].concat();
+    let answer = answer(&daemon, &bytes);
+    let payloads = payloads(answer.strip_prefix(VERSION).unwrap());
+    // With its length field.
+    assert_eq!(farewell(payloads.last().unwrap()), (2, "Bad packet size: 40004".to_owned()));
+}

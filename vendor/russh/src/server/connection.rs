@@ -17,6 +17,8 @@ const BACKLOG: usize = 1 << 20;
 const SMALL_READ: usize = 4 << 10;
 /// ... and of this size when more comes than fits.
 const LARGE_READ: usize = 128 << 10;
+/// The longest packet before authentication (RFC 4253 6.1): a stranger's memory is not its own.
+const STRANGERS_PACKET: usize = 35_000;
 /// So many bytes a client may send, other than for the key exchange, while it does not answer to our
 /// KEXINIT: what was on its way, with room to spare.
 const MAX_IN_FLIGHT: u32 = 16 << 20;
@@ -220,7 +222,9 @@ impl Session {
     where
         H: Connection + Send,
     {
-        while let Some(range) = transport.next_packet(&mut *self.common.remote_to_local)? {
+        loop {
+            transport.is_trusted = self.is_authenticated();
+            let Some(range) = transport.next_packet(&mut *self.common.remote_to_local)? else { break };
             let payload = transport.buffer.get(range).unwrap_or_default();
             let Some(&number) = payload.first() else { continue };
             if number == msg::DISCONNECT {
@@ -331,6 +335,8 @@ struct Transport<R> {
     bytes: usize,
     /// How much of the packet writer's buffer was sent.
     written: usize,
+    /// Whether the client is authenticated, and may have large buffers.
+    is_trusted: bool,
 }
 
 impl<R> Transport<R> {
@@ -344,6 +350,7 @@ impl<R> Transport<R> {
             seqn: Wrapping(0),
             bytes: 0,
             written: 0,
+            is_trusted: false,
         }
     }
 
@@ -357,6 +364,9 @@ impl<R> Transport<R> {
                 #[allow(clippy::indexing_slicing)] // length checked
                 let beginning = &self.buffer[self.start..self.start + key.packet_length_to_read_for_block_length()];
                 let length = cipher::whole_packet_len(key, self.seqn.0, beginning)?;
+                if length > STRANGERS_PACKET && !self.is_trusted {
+                    return Err(Error::PacketSize(length));
+                }
                 *self.packet_len.insert(length)
             }
         };
@@ -389,7 +399,8 @@ impl<R> Transport<R> {
             (self.start, self.end) = (0, self.end - self.start);
         }
         if needed > self.buffer.len() || self.end == self.buffer.len() {
-            self.buffer.resize(needed.max(LARGE_READ), 0);
+            let usual = if self.is_trusted { LARGE_READ } else { SMALL_READ };
+            self.buffer.resize(needed.max(usual), 0);
         }
     }
 
@@ -410,7 +421,7 @@ impl<R: AsyncRead + AsyncWrite + Unpin> Transport<R> {
             Poll::Ready(Ok(())) => {
                 let read = buffer.filled().len();
                 self.end += read;
-                if self.end == self.buffer.len() && self.buffer.len() < LARGE_READ {
+                if self.end == self.buffer.len() && self.buffer.len() < LARGE_READ && self.is_trusted {
                     self.buffer.resize(LARGE_READ, 0);
                 }
                 Poll::Ready(Ok(read))
