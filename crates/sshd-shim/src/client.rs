@@ -91,6 +91,7 @@ impl Client {
 
     /// Every 15 seconds: whether the client still lives.
     fn tick(&mut self) -> Option<Goodbye> {
+        self.connection.tick();
         let silence = self.last_heard.elapsed();
         if silence >= SILENCE {
             let description = format!("nothing heard for {} seconds", SILENCE.as_secs());

@@ -5,6 +5,7 @@
 //! of its own that holds a [`channel::Channel`]. Nothing a client sends takes memory without a bound:
 //! input waits within the window, requests in `Waiting`, output within `MOST_QUEUED`.
 
+pub mod buffers;
 pub mod channel;
 mod flow;
 pub mod globals;
@@ -264,6 +265,11 @@ impl Connection {
             }
         }
         Poll::Pending
+    }
+
+    /// Gives back memory that was not used since the last call.
+    pub fn tick(&mut self) {
+        self.shared.lock().tick();
     }
 
     /// Asks the client for a sign of life, if it has a channel open; says whether it has.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
+use super::buffers::Buffers;
 use super::channel::Stream;
 use super::messages::{Peer, RequestKind};
 use super::packets::{self, MAX_PACKET, WINDOW};
@@ -61,6 +62,8 @@ pub(super) struct ChannelState {
     sending: Sending,
     /// Data not read yet.
     pub(super) incoming: VecDeque<Bytes>,
+    /// What that is in.
+    pub(super) buffers: Buffers,
     /// Those waiting for data, for EOF.
     pub(super) reader: Wakers,
     /// Bytes the client may still send.
@@ -92,6 +95,7 @@ impl ChannelState {
             writers: Wakers::default(),
             sending: Sending::Open,
             incoming: VecDeque::new(),
+            buffers: Buffers::default(),
             reader: Wakers::default(),
             window: WINDOW,
             consumed: 0,
@@ -212,7 +216,7 @@ impl ChannelState {
             self.consume(data.len());
         } else if !data.is_empty() {
             if !self.incoming.back_mut().is_some_and(|last| join(last, data)) {
-                self.incoming.push_back(Bytes::copy_from_slice(data));
+                self.incoming.push_back(self.buffers.copy(data));
             }
             self.reader.wake();
         }

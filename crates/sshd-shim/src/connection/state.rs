@@ -377,6 +377,11 @@ impl State {
         self.gone_watchers.wake();
     }
 
+    /// Gives back memory that was not used since the last call.
+    pub(super) fn tick(&mut self) {
+        self.channels.values_mut().for_each(|channel| channel.buffers.tick());
+    }
+
     /// Whether the client is gone.
     pub(super) fn is_gone(&self) -> bool {
         self.gone

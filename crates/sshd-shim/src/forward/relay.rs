@@ -6,19 +6,16 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::time::timeout;
 
+use crate::connection::buffers::Buffers;
 use crate::connection::channel::{Channel, Input, Output, Stream};
 
 use super::socket::Socket;
 
 /// How much is read of a socket at once, in bytes: two messages of ordinary clients.
 const CHUNK: usize = 64 << 10;
-/// A buffer with less room than this is not read into any more.
-const LEAST_ROOM: usize = 16 << 10;
-/// Less than this is copied out of its buffer, which would stay in memory for a few bytes else.
-const SMALL: usize = 4 << 10;
 /// So many chunks of the client are written at once.
 const MOST_PARTS: usize = 8;
 /// How long what the client sent last may take once it has closed the channel or is gone.
@@ -86,27 +83,23 @@ async fn write_all(socket: &Socket, parts: &mut Vec<Bytes>) -> io::Result<()> {
 
 /// Sends what the socket says, until its end.
 async fn from_socket(socket: &Socket, output: &Output) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
+    let mut buffers = Buffers::default();
     loop {
-        if buffer.capacity() < LEAST_ROOM {
-            buffer = BytesMut::with_capacity(CHUNK);
-        }
-        let read = match socket.try_read(&mut buffer) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                // Many connections are idle: none of them holds a buffer.
-                buffer = BytesMut::new();
-                socket.readable().await?;
-                continue;
+        match socket.try_read(&mut buffers.room(CHUNK).limit(CHUNK)) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {
+                output.write(Stream::Out, buffers.take()).await.map_err(io::Error::other)?;
             }
-            read => read?,
-        };
-        if read == 0 {
-            return Ok(());
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                // Many connections are idle: none of them holds a buffer for long.
+                tokio::select! {
+                    biased;
+                    readable = socket.readable() => readable?,
+                    () = buffers.rest() => {}
+                }
+            }
+            Err(error) => return Err(error),
         }
-        let chunk =
-            if read < SMALL { Bytes::copy_from_slice(&buffer) } else { buffer.split().freeze() };
-        buffer.clear();
-        output.write(Stream::Out, chunk).await.map_err(io::Error::other)?;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use bytes::BytesMut;
+use bytes::BufMut;
 use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -43,7 +43,7 @@ impl Socket {
     }
 
     /// Appends what can be had without waiting to `buffer`, as much as it has room for.
-    pub(super) fn try_read(&self, buffer: &mut BytesMut) -> io::Result<usize> {
+    pub(super) fn try_read(&self, buffer: &mut impl BufMut) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             Self::Unix(stream) => stream.try_read_buf(buffer),

@@ -3,18 +3,20 @@
 use std::io;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::connection::buffers::Buffers;
 use crate::connection::channel::{Input, Output, Stream};
 use crate::pty;
 
-/// How much is read at once: more the more there is, so that a session at rest holds nothing. The
-/// largest fits into one message for every client of today.
+/// How much is read at once: more the more there is, so that a session at rest holds nothing.
 const LEAST: usize = 1 << 10;
-const MOST: usize = 32 << 10;
+const MOST: usize = 64 << 10;
+/// From this size on it is read into memory that is used again.
+const LARGE: usize = 8 << 10;
 
 /// How long, in all, a program's pipe may be waited at after its end, while processes it left behind
 /// hold it open. The contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
@@ -34,14 +36,14 @@ pub(super) async fn send(
     ended: watch::Receiver<Option<Instant>>,
 ) {
     let mut patience = Patience { ended, left: BACKGROUND_GRACE };
+    let mut buffers = Buffers::default();
     let mut size = LEAST;
-    while patience.readable(source).await {
-        let mut buffer = BytesMut::with_capacity(size);
-        match source.try_read_buf(&mut buffer) {
-            Ok(0) => return,
-            Ok(length) => {
-                size = next_size(size, length);
-                if output.write(stream, packed(buffer)).await.is_err() {
+    while patience.readable(source, &mut buffers).await {
+        match read(source, size, &mut buffers) {
+            Ok(chunk) if chunk.is_empty() => return,
+            Ok(chunk) => {
+                size = next_size(size, chunk.len());
+                if output.write(stream, chunk).await.is_err() {
                     return;
                 }
             }
@@ -50,6 +52,17 @@ pub(super) async fn send(
             Err(_) => return,
         }
     }
+}
+
+/// Up to `size` bytes; none at the end.
+fn read(source: &Receiver, size: usize, buffers: &mut Buffers) -> io::Result<Bytes> {
+    if size < LARGE {
+        let mut buffer = BytesMut::with_capacity(size);
+        source.try_read_buf(&mut buffer)?;
+        return Ok(packed(buffer));
+    }
+    source.try_read_buf(&mut buffers.room(size).limit(size))?;
+    Ok(buffers.take())
 }
 
 /// Twice as much after a read that filled the buffer, half after one that took a small part.
@@ -82,12 +95,13 @@ struct Patience {
 
 impl Patience {
     /// Whether there is something to be read, the end included; `false` once there is no patience.
-    async fn readable(&mut self, source: &Receiver) -> bool {
+    async fn readable(&mut self, source: &Receiver, buffers: &mut Buffers) -> bool {
         let begin = Instant::now();
         let is_readable = tokio::select! {
             biased;
             _ = source.readable() => true,
             () = Self::used_up(&mut self.ended, self.left) => false,
+            () = buffers.rest() => false,
         };
         if let Some(end) = *self.ended.borrow() {
             self.left = self.left.saturating_sub(end.max(begin).elapsed());
