@@ -60,7 +60,8 @@ impl Architecture {
             )
     }
 
-    fn of_header(header: &[u8; 20]) -> Option<Self> {
+    /// The architecture of an ELF file that begins with these bytes.
+    pub fn of_header(header: &[u8; 20]) -> Option<Self> {
         if !header.starts_with(b"\x7fELF") {
             return None;
         }

@@ -90,6 +90,17 @@ impl Checksum {
         Ok(Self { algorithm: found, value: value.to_ascii_lowercase() })
     }
 
+    /// The SHA-256 of a file.
+    pub fn sha256_of(path: &Path) -> io::Result<Self> {
+        let value = of_file(path, None)?.0.remove(&Algorithm::Sha256).unwrap_or_default();
+        Ok(Self { algorithm: Algorithm::Sha256, value })
+    }
+
+    /// It in hex, in lower case.
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
     /// Whether `checksums` have it.
     pub(super) fn is_among(&self, checksums: &Checksums) -> bool {
         checksums.get(&self.algorithm) == Some(&self.value)

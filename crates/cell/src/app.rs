@@ -1,0 +1,103 @@
+//! An app as it is to run on this machine: what `apps/NAME/app.json` keeps.
+//!
+//! Made from a manifest, flags and the platform's defaults; [`crate::recipe`] turns it into the exact
+//! argument lists of the contract.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How an instance is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckKind {
+    /// Whether the port accepts connections.
+    Port,
+    /// Whether a GET gives 200.
+    Http,
+    /// Nothing is asked: the process runs.
+    Process,
+}
+
+/// A health check, times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What is asked.
+    pub kind: CheckKind,
+    /// The path of a GET.
+    pub endpoint: String,
+    /// Limit of one check.
+    pub timeout_ms: u64,
+    /// From one check to the next, once the instance is up.
+    pub interval_ms: u64,
+}
+
+impl Check {
+    /// The platform's defaults (its contract, 5.4) for a check of `kind`.
+    pub fn new(kind: CheckKind) -> Self {
+        Self { kind, endpoint: "/".to_owned(), timeout_ms: 1000, interval_ms: 30_000 }
+    }
+}
+
+/// A process type, as many instances as it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Process {
+    /// `web`.
+    pub kind: String,
+    /// The user's start command; `None` for the droplet's.
+    pub command: Option<String>,
+    /// MiB.
+    pub memory: u64,
+    /// MiB.
+    pub disk: u64,
+    /// How many of it run.
+    pub instances: u32,
+    /// How long it may take until healthy.
+    pub start_timeout_ms: u64,
+    /// Start-up and liveness.
+    pub health: Check,
+    /// Readiness, if any.
+    pub readiness: Option<Check>,
+}
+
+/// A process beside others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecar {
+    /// Its name.
+    pub name: String,
+    /// Beside which process types.
+    pub process_types: Vec<String>,
+    /// Its start command.
+    pub command: String,
+    /// MiB; `None` for the process's.
+    pub memory: Option<u64>,
+}
+
+/// An app.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Its identity, the same over pushes: a UUID.
+    pub guid: String,
+    /// The version of what runs: a UUID, new with each push.
+    pub version: String,
+    /// Its stack.
+    pub stack: String,
+    /// The user's variables.
+    pub environment: BTreeMap<String, String>,
+    /// `VCAP_SERVICES`.
+    pub services: Value,
+    /// Its process types, `web` first.
+    pub processes: Vec<Process>,
+    /// Its sidecars.
+    pub sidecars: Vec<Sidecar>,
+    /// What staging found: command by process type.
+    pub staged_commands: BTreeMap<String, String>,
+    /// `execution_metadata` of `result.json`.
+    pub execution_metadata: String,
+}
+
+/// Memory of staging at least, and disk, in MiB (platform contract, 3.1).
+pub const STAGING_MEMORY: u64 = 1024;

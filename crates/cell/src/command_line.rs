@@ -1,0 +1,201 @@
+//! What is typed: the subcommands and their options.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::container::Isolation;
+use crate::manifest::quantity::Megabytes;
+
+/// Stages, runs, checks and opens apps on this machine, as Cloud Foundry does it.
+#[derive(Debug, Parser)]
+#[command(name = "cell", version, subcommand_required = true, arg_required_else_help = true)]
+pub struct CommandLine {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print JSON, one object a line, for programs to read
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Stage an app, run it, and follow its log; it goes on when you leave with Ctrl-C
+    Push(Push),
+    /// Stage an app and print where its droplet is
+    Stage(Stage),
+    /// Run a droplet that was staged before
+    Run(Run),
+    /// Open a shell in an app's container, or run a command there
+    Ssh(Ssh),
+    /// Print an app's log and follow it
+    Logs(Logs),
+    /// List the apps and their instances
+    Ps,
+    /// Stop an app
+    Stop(Stop),
+    /// Show what is in a droplet
+    Inspect(Inspect),
+    /// Serve a directory of bundles, droplets and buildpacks to cells
+    Serve(Serve),
+    /// Keep an app running: what `push` and `run` leave behind
+    #[command(hide = true)]
+    Supervise {
+        /// The app.
+        name: String,
+        /// Its bundle.
+        #[arg(long)]
+        bundle: Option<String>,
+    },
+}
+
+/// `cell stage`, and what `cell push` has in common with it.
+#[derive(Debug, Clone, Args)]
+pub struct Stage {
+    /// The app's directory
+    #[arg(value_name = "APP_DIR", default_value = ".")]
+    pub directory: PathBuf,
+    /// The app's name, or which of the manifest's apps; else the manifest's, else the directory's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The manifest, instead of `APP_DIR/manifest.yml`
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// A value for ((NAME)) in the manifest
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    pub variables: Vec<String>,
+    /// A YAML file of values for the manifest
+    #[arg(long = "vars-file", value_name = "FILE")]
+    pub variable_files: Vec<PathBuf>,
+    /// A buildpack: a name of the stack's, a path, or a URL; several are used in this order
+    #[arg(short, long = "buildpack", value_name = "BUILDPACK")]
+    pub buildpacks: Vec<String>,
+    /// The stack
+    #[arg(short, long, value_name = "NAME")]
+    pub stack: Option<String>,
+    /// What the stacks are, instead of `CELL_STACKS` or ./stacks.yml
+    #[arg(long, value_name = "FILE")]
+    pub stacks: Option<PathBuf>,
+    /// The value of `VCAP_SERVICES` as a JSON file
+    #[arg(long, value_name = "FILE")]
+    pub services: Option<PathBuf>,
+    /// The lifecycle bundle: a file or a URL; else the one beside this program
+    #[arg(long, value_name = "BUNDLE")]
+    pub bundle: Option<String>,
+    /// What walls containers have
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub isolation: Option<IsolationName>,
+}
+
+/// `cell push`.
+#[derive(Debug, Clone, Args)]
+pub struct Push {
+    /// As for staging.
+    #[command(flatten)]
+    pub stage: Stage,
+    /// The start command of the web process
+    #[arg(short, long, value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// Memory of an instance: 512M, 1G
+    #[arg(short, long, value_name = "SIZE")]
+    pub memory: Option<Megabytes>,
+    /// Instances of the web process
+    #[arg(short, long, value_name = "COUNT")]
+    pub instances: Option<u32>,
+    /// Leave as soon as the app runs, instead of following its log
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// `cell run`.
+#[derive(Debug, Clone, Args)]
+pub struct Run {
+    /// The droplet: a .tgz, or the name of an app that was pushed
+    #[arg(value_name = "DROPLET")]
+    pub droplet: OsString,
+    /// The name the app is to have; else the file's
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The start command, instead of the droplet's
+    #[arg(short, long, value_name = "COMMAND")]
+    pub command: Option<String>,
+    /// The lifecycle bundle: a file or a URL; else the one beside this program
+    #[arg(long, value_name = "BUNDLE")]
+    pub bundle: Option<String>,
+    /// Leave as soon as the app runs, instead of following its log
+    #[arg(long)]
+    pub detach: bool,
+}
+
+/// `cell ssh`.
+#[derive(Debug, Clone, Args)]
+pub struct Ssh {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub name: String,
+    /// Which instance
+    #[arg(short, long, value_name = "INDEX", default_value_t = 0)]
+    pub instance: u32,
+    /// Which process type
+    #[arg(long, value_name = "TYPE", default_value = "web")]
+    pub process: String,
+    /// What to run there instead of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+/// `cell logs`.
+#[derive(Debug, Clone, Args)]
+pub struct Logs {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub name: String,
+    /// Print what there is and leave
+    #[arg(long)]
+    pub recent: bool,
+}
+
+/// `cell stop`.
+#[derive(Debug, Clone, Args)]
+pub struct Stop {
+    /// The app
+    #[arg(value_name = "APP")]
+    pub name: String,
+}
+
+/// `cell inspect`.
+#[derive(Debug, Clone, Args)]
+pub struct Inspect {
+    /// The droplet: a .tgz, or the name of an app that was pushed
+    #[arg(value_name = "DROPLET")]
+    pub droplet: OsString,
+}
+
+/// `cell serve`.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// The directory
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub address: std::net::SocketAddr,
+}
+
+/// A kind of walls by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum IsolationName {
+    /// Plain processes of this machine in a directory of their own
+    None,
+}
+
+impl From<IsolationName> for Isolation {
+    fn from(name: IsolationName) -> Self {
+        match name {
+            IsolationName::None => Self::None,
+        }
+    }
+}

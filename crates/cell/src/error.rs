@@ -1,0 +1,153 @@
+//! What ends a command, and with which status.
+
+use std::io;
+use std::path::PathBuf;
+
+use lifecycle::file::FileError;
+use lifecycle::report::{Failure, system_words};
+
+use crate::buildpacks::BuildpackError;
+use crate::bundle::BundleError;
+use crate::definition::DefinitionError;
+use crate::keys::KeyError;
+use crate::stacks::StacksError;
+use crate::staging::StagingError;
+use crate::state::StateError;
+use crate::warehouse::WarehouseError;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CellError {
+    /// The command line is not understood; the text is clap's, with usage.
+    #[error("{0}")]
+    CommandLine(String),
+    /// The state can't be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// Manifest, flags or services can't be used.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+    /// The stacks can't be read.
+    #[error("{}", path.display())]
+    Stacks {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: StacksError,
+    },
+    /// No stack has this name.
+    #[error("there is no stack '{name}': there are {known}")]
+    Stack {
+        /// What was asked for.
+        name: String,
+        /// Those there are.
+        known: String,
+    },
+    /// A stack can't be used with the isolation that was asked for.
+    #[error(
+        "stack '{stack}' has a root file system of its own, which isolation 'none' can't give an app; use stack 'host'"
+    )]
+    Rootfs {
+        /// The stack.
+        stack: String,
+    },
+    /// A file can't be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A buildpack can't be had.
+    #[error(transparent)]
+    Buildpack(#[from] BuildpackError),
+    /// The lifecycle bundle can't be had.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The file server or the downloader failed.
+    #[error(transparent)]
+    Warehouse(#[from] WarehouseError),
+    /// The file server failed.
+    #[error(transparent)]
+    Server(#[from] file_server::Error),
+    /// Staging failed.
+    #[error(transparent)]
+    Staging(#[from] StagingError),
+    /// There is nothing to run.
+    #[error("'{0}' was never staged: cell push it first")]
+    NotStaged(String),
+    /// The app does not run.
+    #[error("'{0}' does not run; start it by cell run {0}")]
+    NotRunning(String),
+    /// The app did not come up.
+    #[error("'{name}' crashed: {reason}; its log: cell logs {name}")]
+    Crashed {
+        /// The app.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The app's supervisor ended at once.
+    #[error("{0}")]
+    Supervisor(String),
+    /// An instance that is not there.
+    #[error("'{name}' has no instance {index} of process '{process}'")]
+    NoInstance {
+        /// The app.
+        name: String,
+        /// The process type.
+        process: String,
+        /// The index.
+        index: u32,
+    },
+    /// OpenSSH's client is not there.
+    #[error("`ssh` is not on the PATH: install OpenSSH's client")]
+    NoSsh,
+    /// The app's keys can't be had.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// A system call failed.
+    #[error("{what}: {}", system_words(source))]
+    System {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A command in the container ended with this status.
+    #[error("the command in the container exited with status {0}")]
+    Ssh(u8),
+}
+
+impl Failure for CellError {
+    fn status(&self) -> u8 {
+        match self {
+            Self::CommandLine(_) => 2,
+            // As `ssh` does: the command's own.
+            Self::Ssh(status) => *status,
+            Self::State(_)
+            | Self::Definition(_)
+            | Self::Stacks { .. }
+            | Self::Stack { .. }
+            | Self::Rootfs { .. }
+            | Self::File(_)
+            | Self::Buildpack(_)
+            | Self::Bundle(_)
+            | Self::Warehouse(_)
+            | Self::Server(_)
+            | Self::Staging(_)
+            | Self::NotStaged(_)
+            | Self::NotRunning(_)
+            | Self::Crashed { .. }
+            | Self::Supervisor(_)
+            | Self::NoInstance { .. }
+            | Self::NoSsh
+            | Self::Keys(_)
+            | Self::System { .. } => 1,
+        }
+    }
+}
+
+impl CellError {
+    /// The error of a system call.
+    pub fn on(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}

@@ -1,0 +1,89 @@
+//! An app's log on the terminal: what there is, and what comes.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use lifecycle::report::say;
+
+/// How often the log is looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A reader of a log that may be replaced by a new one while it is read.
+#[derive(Debug)]
+pub struct Follower {
+    path: PathBuf,
+    reader: Option<BufReader<File>>,
+    partial: Vec<u8>,
+}
+
+impl Follower {
+    /// From the log's end as it is now.
+    pub fn at_end(path: &Path) -> io::Result<Self> {
+        let mut follower = Self::at_start(path);
+        follower.open()?;
+        if let Some(reader) = &mut follower.reader {
+            reader.seek(SeekFrom::End(0))?;
+        }
+        Ok(follower)
+    }
+
+    /// From the log's start.
+    pub fn at_start(path: &Path) -> Self {
+        Self { path: path.to_owned(), reader: None, partial: Vec::new() }
+    }
+
+    /// Prints what is new.
+    pub fn print(&mut self) -> io::Result<()> {
+        loop {
+            self.open()?;
+            let Some(reader) = &mut self.reader else { return Ok(()) };
+            while reader.read_until(b'\n', &mut self.partial)? > 0 && self.partial.ends_with(b"\n")
+            {
+                say(&String::from_utf8_lossy(&self.partial));
+                self.partial.clear();
+            }
+            if !self.was_replaced()? {
+                return Ok(());
+            }
+            self.reader = None;
+        }
+    }
+
+    /// Prints what comes until `is_over`.
+    pub fn follow(&mut self, mut is_over: impl FnMut() -> bool) -> io::Result<()> {
+        loop {
+            // Asked first: what was written before the end is still printed.
+            let over = is_over();
+            self.print()?;
+            if over {
+                return Ok(());
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        if self.reader.is_none() {
+            match File::open(&self.path) {
+                Ok(file) => self.reader = Some(BufReader::new(file)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another file has the log's name now.
+    fn was_replaced(&self) -> io::Result<bool> {
+        let Some(reader) = &self.reader else { return Ok(false) };
+        let own = reader.get_ref().metadata()?;
+        Ok(self
+            .path
+            .metadata()
+            .is_ok_and(|there| (there.dev(), there.ino()) != (own.dev(), own.ino())))
+    }
+}

@@ -1,0 +1,51 @@
+//! Health checks: the bundle's `healthcheck`, run as the platform runs it, and what it said.
+
+use std::process::Command;
+
+use lifecycle::report::system_words;
+
+use crate::process::{Exit, Process, Reach, Said};
+
+/// What a check that ended says (platform contract, 5.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether its exit status was 0.
+    pub passed: bool,
+    /// Its output and error, trimmed: the reason people read.
+    pub text: String,
+}
+
+/// A check that runs.
+#[derive(Debug)]
+pub struct Check {
+    process: Process,
+    said: Said,
+}
+
+impl Check {
+    /// Starts it; one that can't be started has failed.
+    pub fn start(command: Command) -> Result<Self, Verdict> {
+        let said = Said::kept();
+        let failed = |text| Verdict { passed: false, text };
+        let process = Process::start(command, "HEALTH", &said);
+        let process = process.map_err(|error| {
+            failed(format!("Failed to invoke process: {}", system_words(&error)))
+        })?;
+        Ok(Self { process, said })
+    }
+
+    /// Reaches it while another thread waits.
+    pub fn reach(&self) -> Reach {
+        self.process.reach()
+    }
+
+    /// Waits for its end.
+    pub fn wait(self) -> Verdict {
+        let Exit(status) = self.process.wait().unwrap_or(Exit(1));
+        let text = match self.said.text() {
+            said if said.is_empty() => format!("the health check exited with status {status}"),
+            said => said,
+        };
+        Verdict { passed: status == 0, text }
+    }
+}

@@ -1,0 +1,160 @@
+//! `cell inspect`: what is in a droplet, read without unpacking it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Component, Path, PathBuf};
+
+use flate2::bufread::MultiGzDecoder;
+use lifecycle::architecture::Architecture;
+use lifecycle::report::say;
+use lifecycle::size::Size;
+use serde::Serialize;
+use serde_json::Value;
+use tar::{Archive, EntryType};
+
+use crate::command_line::Inspect;
+use crate::error::CellError;
+use crate::push::Context;
+
+/// How many of the largest files are shown.
+const LARGEST: usize = 10;
+/// How deep the tree is shown.
+const DEPTH: usize = 2;
+/// The small files of a droplet that are read are no longer, in bytes.
+const LONGEST_TEXT: u64 = 1 << 20;
+
+/// A droplet's content.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Content {
+    /// Bytes of the files in it.
+    pub bytes: u64,
+    /// Files and links.
+    pub files: u64,
+    /// `staging_info.yml`: the buildpack's name and the start command, one line each.
+    pub staging_info: Option<String>,
+    /// `staging_report.json`: how it was staged.
+    pub staging_report: Option<Value>,
+    /// Commands by process type, of a droplet that this cell staged.
+    pub process_types: BTreeMap<String, String>,
+    /// Machines that programs in it are for, and how many programs.
+    pub architectures: BTreeMap<String, u64>,
+    /// Bytes below each directory, up to two levels deep.
+    pub directories: BTreeMap<PathBuf, u64>,
+    /// The largest files, largest first.
+    pub largest: Vec<(PathBuf, u64)>,
+}
+
+/// Shows a droplet: a file, or that of an app.
+pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
+    let mut path = PathBuf::from(&flags.droplet);
+    let mut process_types = BTreeMap::new();
+    if !path.exists() {
+        let directory = here.state.app(&flags.droplet.to_string_lossy())?;
+        path = directory.place("droplet.tgz");
+        process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();
+    }
+    let mut content = read(&path).map_err(CellError::on(path.display().to_string()))?;
+    content.process_types = process_types;
+    if here.screen.json {
+        say(&serde_json::to_string(&content).unwrap_or_default());
+    } else {
+        show(&content);
+    }
+    Ok(())
+}
+
+/// Reads a droplet's content.
+pub fn read(path: &Path) -> io::Result<Content> {
+    let file = BufReader::with_capacity(128 << 10, File::open(path)?);
+    let mut content = Content::default();
+    let mut archive = Archive::new(MultiGzDecoder::new(file));
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            continue;
+        }
+        let path: PathBuf =
+            entry.path()?.components().filter(|part| *part != Component::CurDir).collect();
+        let size = if kind == EntryType::Regular { entry.size() } else { 0 };
+        content.add(path.clone(), size);
+        match path.to_str() {
+            Some("staging_info.yml") => content.staging_info = Some(text(&mut entry)?),
+            Some("staging_report.json") => {
+                content.staging_report = serde_json::from_str(&text(&mut entry)?).ok();
+            }
+            _ if kind == EntryType::Regular => content.add_program(&mut entry)?,
+            _ => {}
+        }
+    }
+    content.largest.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+    content.largest.truncate(LARGEST);
+    Ok(content)
+}
+
+fn text(entry: &mut impl Read) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    entry.take(LONGEST_TEXT).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim_end().to_owned())
+}
+
+impl Content {
+    fn add(&mut self, path: PathBuf, size: u64) {
+        self.files += 1;
+        self.bytes += size;
+        for directory in path.ancestors().skip(1).filter(|it| it.components().count() <= DEPTH) {
+            *self.directories.entry(directory.to_owned()).or_default() += size;
+        }
+        self.largest.push((path, size));
+        // So that a million files take no million names.
+        if self.largest.len() > 100 * LARGEST {
+            self.largest.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+            self.largest.truncate(LARGEST);
+        }
+    }
+
+    fn add_program(&mut self, entry: &mut impl Read) -> io::Result<()> {
+        let mut header = [0; 20];
+        match entry.read_exact(&mut header) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            read => read?,
+        }
+        if let Some(architecture) = Architecture::of_header(&header) {
+            *self.architectures.entry(architecture.name().to_owned()).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+fn show(content: &Content) {
+    say(&format!("{} in {} files", Size(content.bytes), content.files));
+    if let Some(info) = &content.staging_info {
+        say(&format!("Staging info: {info}"));
+    }
+    for (kind, command) in &content.process_types {
+        say(&format!("Process {kind}: {command}"));
+    }
+    let report = content.staging_report.as_ref();
+    let buildpacks = report.and_then(|report| report["buildpacks"].as_array());
+    for buildpack in buildpacks.into_iter().flatten() {
+        let key = buildpack["key"].as_str().or(buildpack.as_str());
+        say(&format!("Buildpack: {}", key.unwrap_or_default()));
+    }
+    for (architecture, programs) in &content.architectures {
+        say(&format!("Programs for {architecture}: {programs}"));
+    }
+    say("Directories:");
+    for (directory, bytes) in &content.directories {
+        let name = if directory.as_os_str().is_empty() {
+            ".".to_owned()
+        } else {
+            directory.display().to_string()
+        };
+        say(&format!("{:>8}  {name}", Size(*bytes).to_string()));
+    }
+    say("Largest files:");
+    for (path, bytes) in &content.largest {
+        say(&format!("{:>8}  {}", Size(*bytes).to_string(), path.display()));
+    }
+}

@@ -1,0 +1,393 @@
+//! One instance of a process, from its container to its end, as the platform's executor runs it
+//! (platform contract, 5): launcher, sidecars and SSH server live and die together, checks decide on its state.
+
+use std::io;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lifecycle::archive::unpack::{UnpackError, unpack};
+use lifecycle::report::{chain, system_words};
+use uuid::Uuid;
+
+use crate::app::{App, Check, Process};
+use crate::container::{Container, ContainerError, Contents};
+use crate::health::Verdict;
+use crate::log::{Log, Stream};
+use crate::process::{Exit, Reach};
+use crate::recipe::{self, Action, HOME, Instance, KeyPair, Phase};
+use crate::stopper::Stopper;
+
+/// How long programs have between SIGTERM and SIGKILL.
+pub const GRACE: Duration = Duration::from_secs(10);
+
+/// What an instance is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The app.
+    pub app: App,
+    /// Which of its processes.
+    pub process: Process,
+    /// Which of the process's instances.
+    pub index: u32,
+    /// Where its container is made.
+    pub directory: PathBuf,
+    /// The unpacked lifecycle bundle.
+    pub lifecycle: PathBuf,
+    /// The droplet.
+    pub droplet: PathBuf,
+    /// The keys of its SSH server.
+    pub keys: KeyPair,
+    /// Where all that is said goes.
+    pub log: Log,
+}
+
+/// What happens to an instance.
+#[derive(Debug)]
+pub enum Event {
+    /// One of its programs ended.
+    Ended {
+        /// Which: the source of its lines.
+        source: String,
+        /// How.
+        exit: Exit,
+    },
+    /// A check ended.
+    Checked(Phase, Verdict),
+    /// It is to stop.
+    Stop,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// It was told to.
+    Stopped,
+    /// By itself, or by its checks: why.
+    Crashed(String),
+}
+
+/// What people are told about an instance.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Status {
+    /// Where it stands.
+    pub state: State,
+    /// Whether readiness checks let requests through.
+    pub ready: bool,
+    /// The app's port.
+    pub port: u16,
+    /// The SSH server's.
+    pub ssh_port: u16,
+    /// How often it crashed since it was pushed.
+    pub crashes: u32,
+    /// Why it crashed last.
+    pub reason: Option<String>,
+}
+
+/// Where an instance stands, in the platform's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not healthy yet.
+    Starting,
+    /// Healthy.
+    Running,
+    /// Ended by itself; it may be started again.
+    Crashed,
+    /// Not to run.
+    Down,
+}
+
+impl State {
+    /// Its word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Crashed => "crashed",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// A status that the supervisor reads while the instance changes it.
+pub type Shared = Arc<Mutex<Status>>;
+
+/// Why an instance could not be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error("no free port: {}", system_words(.0))]
+    Port(#[source] io::Error),
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    #[error("the droplet can't be unpacked")]
+    Droplet(#[from] UnpackError),
+    #[error("failed-creating-process: {path}: {}", system_words(source))]
+    Process { path: String, source: io::Error },
+}
+
+/// Runs the instance until it ends. Nothing of it is left afterwards.
+pub fn run(plan: &Plan, status: &Shared, stopper: &Stopper) -> Ending {
+    let (sender, events) = mpsc::channel();
+    stopper.attach(sender.clone());
+    match Life::begin(plan, status, sender) {
+        Ok(mut life) => {
+            let ending = life.live(&events);
+            life.end(&events);
+            ending
+        }
+        Err(error) => {
+            plan.cell(&chain(&error));
+            Ending::Crashed(chain(&error))
+        }
+    }
+}
+
+/// An instance that runs.
+struct Life<'a> {
+    plan: &'a Plan,
+    status: &'a Shared,
+    sender: Sender<Event>,
+    instance: Instance,
+    container: Container,
+    programs: Vec<(String, Reach)>,
+    checks: Vec<Reach>,
+    began: Instant,
+}
+
+impl<'a> Life<'a> {
+    fn begin(
+        plan: &'a Plan,
+        status: &'a Shared,
+        sender: Sender<Event>,
+    ) -> Result<Self, StartError> {
+        let instance = place(plan.index).map_err(StartError::Port)?;
+        change(status, |it| (it.port, it.ssh_port) = (instance.port, instance.ssh_port));
+        plan.cell(&format!("Creating container for instance {}", instance.guid));
+        let contents = Contents { lifecycle: &plan.lifecycle, buildpacks: &[] };
+        let container = Container::create(&plan.directory, contents)?;
+        let began = Instant::now();
+        let mut life = Self {
+            plan,
+            status,
+            sender,
+            instance,
+            container,
+            programs: Vec::new(),
+            checks: Vec::new(),
+            began,
+        };
+        match life.start() {
+            Ok(()) => Ok(life),
+            Err(error) => {
+                life.clear();
+                Err(error)
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<(), StartError> {
+        let Plan { app, process, droplet, keys, .. } = self.plan;
+        unpack(droplet, &self.container.file(HOME))?;
+        self.plan
+            .cell(&format!("Successfully created container for instance {}", self.instance.guid));
+        let mut actions = vec![recipe::launch(app, process, &self.instance)];
+        let beside = app.sidecars.iter().filter(|it| it.process_types.contains(&process.kind));
+        actions.extend(beside.map(|it| recipe::sidecar(app, process, it, &self.instance)));
+        actions.push(recipe::sshd(app, process, &self.instance, keys));
+        for action in &actions {
+            self.launch(action)?;
+        }
+        self.plan.cell("Starting health monitoring of container");
+        if !self.check(&process.health, Phase::Startup) {
+            self.is_healthy();
+        }
+        Ok(())
+    }
+
+    /// Starts a program of the instance.
+    fn launch(&mut self, action: &Action) -> Result<(), StartError> {
+        let started = self.container.start(action, self.plan.index, &self.plan.log);
+        let process =
+            started.map_err(|source| StartError::Process { path: action.path.clone(), source })?;
+        let (source, sender) = (action.source.clone(), self.sender.clone());
+        self.programs.push((source.clone(), process.reach()));
+        thread::spawn(move || {
+            let exit = process.wait().unwrap_or(Exit(1));
+            let _nobody_waits = sender.send(Event::Ended { source, exit });
+        });
+        Ok(())
+    }
+
+    /// Starts a check; `false` where there is nothing to check.
+    fn check(&mut self, check: &Check, phase: Phase) -> bool {
+        let Some(action) = recipe::health(&self.plan.process, check, phase, &self.instance) else {
+            return false;
+        };
+        let sender = self.sender.clone();
+        match self.container.check(&action) {
+            Ok(check) => {
+                self.checks.push(check.reach());
+                thread::spawn(move || sender.send(Event::Checked(phase, check.wait())));
+            }
+            Err(verdict) => {
+                let _nobody_waits = sender.send(Event::Checked(phase, verdict));
+            }
+        }
+        true
+    }
+
+    fn live(&mut self, events: &Receiver<Event>) -> Ending {
+        loop {
+            let ending = match events.recv() {
+                Ok(Event::Ended { source, exit }) => Some(self.ended(&source, exit)),
+                Ok(Event::Checked(phase, verdict)) => self.checked(phase, &verdict),
+                Ok(Event::Stop) | Err(_) => Some(Ending::Stopped),
+            };
+            if let Some(ending) = ending {
+                return ending;
+            }
+        }
+    }
+
+    /// Any program's end is the instance's.
+    fn ended(&mut self, source: &str, exit: Exit) -> Ending {
+        self.programs.retain(|(name, _)| name != source);
+        Ending::Crashed(match exit {
+            Exit(0) => "Codependent step exited".to_owned(),
+            Exit(status) => format!("{source}: Exited with status {status}"),
+        })
+    }
+
+    fn checked(&mut self, phase: Phase, verdict: &Verdict) -> Option<Ending> {
+        match (phase, verdict.passed) {
+            (Phase::Startup, true) => self.is_healthy(),
+            (Phase::Startup, false) => {
+                let seconds = self.began.elapsed().as_secs_f64();
+                self.plan.health(&verdict.text);
+                return Some(Ending::Crashed(format!(
+                    "Instance never healthy after {seconds:.3}s: {}",
+                    verdict.text
+                )));
+            }
+            (Phase::Liveness, _) => {
+                self.plan.health(&verdict.text);
+                return Some(Ending::Crashed(format!(
+                    "Instance became unhealthy: {}",
+                    verdict.text
+                )));
+            }
+            (Phase::UntilReady, true) => {
+                change(self.status, |it| it.ready = true);
+                self.plan.cell("Container passed the readiness health check. Container marked ready and added to route pool.");
+                self.begin_readiness(Phase::Readiness);
+            }
+            (Phase::UntilReady, false) => self.begin_readiness(Phase::UntilReady),
+            (Phase::Readiness, _) => {
+                change(self.status, |it| it.ready = false);
+                self.plan.health(&verdict.text);
+                self.plan.cell("Container failed the readiness health check. Container marked not ready and removed from route pool.");
+                self.begin_readiness(Phase::UntilReady);
+            }
+        }
+        None
+    }
+
+    fn is_healthy(&mut self) {
+        let plan = self.plan;
+        change(self.status, |it| {
+            it.state = State::Running;
+            it.ready = plan.process.readiness.is_none();
+        });
+        plan.cell("Container became healthy");
+        self.check(&plan.process.health, Phase::Liveness);
+        self.begin_readiness(Phase::UntilReady);
+    }
+
+    fn begin_readiness(&mut self, phase: Phase) {
+        let plan = self.plan;
+        if let Some(readiness) = &plan.process.readiness
+            && !self.check(readiness, phase)
+        {
+            change(self.status, |it| it.ready = true);
+        }
+    }
+
+    /// SIGTERM, time, SIGKILL; then the container goes.
+    fn end(&mut self, events: &Receiver<Event>) {
+        self.plan.cell(&format!("Stopping instance {}", self.instance.guid));
+        for (_, reach) in &self.programs {
+            reach.terminate();
+        }
+        let deadline = Instant::now() + GRACE;
+        while !self.programs.is_empty() {
+            match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Ended { source, .. }) => {
+                    self.programs.retain(|(name, _)| *name != source);
+                }
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        for (source, reach) in &self.programs {
+            reach.kill();
+            let line = format!(
+                "Exit status 137 (exceeded {}s graceful shutdown interval)",
+                GRACE.as_secs()
+            );
+            self.plan.log.line(
+                &format!("{source}/{}", self.plan.index),
+                Stream::Out,
+                line.as_bytes(),
+            );
+        }
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        let guid = &self.instance.guid;
+        self.plan.cell(&format!("Destroying container for instance {guid}"));
+        for reach in self.checks.drain(..).chain(self.programs.drain(..).map(|(_, reach)| reach)) {
+            reach.kill();
+        }
+        match self.container.destroy() {
+            Ok(()) => {
+                self.plan.cell(&format!("Successfully destroyed container for instance {guid}"));
+            }
+            Err(error) => self
+                .plan
+                .cell(&format!("The container of instance {guid} is not gone: {}", chain(&error))),
+        }
+    }
+}
+
+impl Plan {
+    /// A line of the cell itself.
+    fn cell(&self, text: &str) {
+        self.log.line(&format!("CELL/{}", self.index), Stream::Out, text.as_bytes());
+    }
+
+    fn health(&self, text: &str) {
+        self.log.line(&format!("HEALTH/{}", self.index), Stream::Error, text.as_bytes());
+    }
+}
+
+/// Changes what people are told.
+pub fn change(status: &Shared, change: impl FnOnce(&mut Status)) {
+    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+/// An identity and two ports that are free now.
+fn place(index: u32) -> io::Result<Instance> {
+    let (app, ssh) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    Ok(Instance {
+        guid: Uuid::new_v4().to_string(),
+        index,
+        address: "127.0.0.1".to_owned(),
+        port: app.local_addr()?.port(),
+        ssh_port: ssh.local_addr()?.port(),
+    })
+}

@@ -1,0 +1,277 @@
+//! `manifest.yml`: what an app is to be, as `cf push` reads it.
+//!
+//! [`read`] gives the apps of a manifest with defaults filled in, and a warning for each key that
+//! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`].
+
+pub mod quantity;
+pub mod variables;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lifecycle::yaml::{self, Decoder, YamlError};
+use serde_json::Value;
+
+use crate::fields::{FieldError, Fields};
+use quantity::Megabytes;
+use variables::{VariableError, Variables};
+
+/// Why a manifest can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// It is not YAML, or not of the shape of a manifest.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// `((name))` stands for nothing.
+    #[error(transparent)]
+    Variables(#[from] VariableError),
+    /// A value does not fit.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+    /// Two apps have one name.
+    #[error("applications: '{0}' stands twice; give each app a name of its own")]
+    Twice(String),
+}
+
+/// A manifest's apps, in its order, and what was passed over.
+#[derive(Debug, Default, PartialEq)]
+pub struct Manifest {
+    /// The apps.
+    pub apps: Vec<App>,
+    /// One sentence for each key without effect here.
+    pub warnings: Vec<String>,
+}
+
+/// One entry of `applications`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct App {
+    /// `name`.
+    pub name: Option<String>,
+    /// `path`: the app's files, relative to the manifest.
+    pub path: Option<PathBuf>,
+    /// `buildpacks` (or the older `buildpack`): names or URLs; empty means detect.
+    pub buildpacks: Vec<String>,
+    /// `stack`.
+    pub stack: Option<String>,
+    /// `env`, values as text.
+    pub environment: BTreeMap<String, String>,
+    /// `services`: names of the instances to bind; `None` where the manifest does not say.
+    pub services: Option<Vec<String>>,
+    /// `processes`, with the app's own process, of type `web`, first.
+    pub processes: Vec<Process>,
+    /// `sidecars`.
+    pub sidecars: Vec<Sidecar>,
+}
+
+/// A process: the app's own, or an entry of `processes`. What is `None` is left to the platform's default.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Process {
+    /// `type`.
+    pub kind: String,
+    /// `command`; `None`, `null` and `default` mean the droplet's.
+    pub command: Option<String>,
+    /// `memory`.
+    pub memory: Option<Megabytes>,
+    /// `disk_quota`.
+    pub disk: Option<Megabytes>,
+    /// `instances`.
+    pub instances: Option<u32>,
+    /// `health-check-*` and `timeout`.
+    pub health: HealthCheck,
+    /// `readiness-health-check-*`.
+    pub readiness: HealthCheck,
+    /// `timeout`: how long the app may take to start.
+    pub start_timeout: Option<Duration>,
+}
+
+/// How an instance is checked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HealthCheck {
+    /// `…-type`.
+    pub kind: Option<HealthCheckKind>,
+    /// `…-http-endpoint`.
+    pub endpoint: Option<String>,
+    /// `…-invocation-timeout`.
+    pub invocation_timeout: Option<Duration>,
+    /// `…-interval`.
+    pub interval: Option<Duration>,
+}
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthCheckKind {
+    /// Whether the port accepts connections. `none` is the older name of `process`.
+    Port,
+    /// Whether a GET gives 200.
+    Http,
+    /// Nothing: the process runs.
+    #[serde(alias = "none")]
+    Process,
+}
+
+/// An entry of `sidecars`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sidecar {
+    /// `name`.
+    pub name: String,
+    /// `process_types`.
+    pub process_types: Vec<String>,
+    /// `command`.
+    pub command: String,
+    /// `memory`.
+    pub memory: Option<Megabytes>,
+}
+
+/// Keys that a platform knows and that mean nothing on one machine: passed over, and said.
+const ELSEWHERE: [&str; 11] = [
+    "default-route",
+    "docker",
+    "features",
+    "host",
+    "lifecycle",
+    "log-rate-limit-per-second",
+    "metadata",
+    "no-route",
+    "random-route",
+    "routes",
+    "cnb-credentials",
+];
+
+/// Reads a manifest's text, with `variables` filled in.
+pub fn read(text: &[u8], variables: &Variables) -> Result<Manifest, ManifestError> {
+    let Some(document) = yaml::parse(text)? else { return Ok(Manifest::default()) };
+    let mut decoder = Decoder::default();
+    let value = decoder.json(&document).unwrap_or_default();
+    decoder.finish()?;
+    let mut manifest = Manifest::default();
+    let mut top = Fields::new("manifest", "", variables.fill(value)?)?;
+    top.take::<Value>("version")?;
+    for entry in top.list("applications")? {
+        let app = app(entry, &mut manifest.warnings)?;
+        if app.name.is_some() && manifest.apps.iter().any(|other| other.name == app.name) {
+            return Err(ManifestError::Twice(app.name.unwrap_or_default()));
+        }
+        manifest.apps.push(app);
+    }
+    // Anchors are kept under names of the author's own; only what looks like a slip is worth a line.
+    manifest.warnings.extend(top.near_misses(&["applications", "version"]));
+    Ok(manifest)
+}
+
+fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError> {
+    let mut own = process(&mut fields, Some("web"))?;
+    let mut app = App {
+        name: fields.take("name")?,
+        path: fields.take("path")?,
+        buildpacks: buildpacks(&mut fields)?,
+        stack: fields.take("stack")?,
+        environment: fields.texts("env")?,
+        services: services(&mut fields)?,
+        ..App::default()
+    };
+    for entry in fields.list("processes")? {
+        let mut entry = entry;
+        let process = process(&mut entry, None)?;
+        warnings.extend(entry.unknown(&ELSEWHERE));
+        // `web` in the list says more of the app's own process.
+        if process.kind == own.kind { own = process.over(own) } else { app.processes.push(process) }
+    }
+    app.processes.insert(0, own);
+    for entry in fields.list("sidecars")? {
+        let mut entry = entry;
+        app.sidecars.push(sidecar(&mut entry)?);
+        warnings.extend(entry.unknown(&[]));
+    }
+    warnings.extend(fields.unknown(&ELSEWHERE));
+    Ok(app)
+}
+
+fn buildpacks(fields: &mut Fields) -> Result<Vec<String>, FieldError> {
+    let single: Option<String> = fields.take("buildpack")?;
+    let single = single.filter(|name| !matches!(name.as_str(), "" | "default" | "null"));
+    let several: Option<Vec<String>> = fields.take("buildpacks")?;
+    Ok(several.unwrap_or_else(|| single.into_iter().collect()))
+}
+
+/// Names of service instances: `- db`, or `- name: db` with binding parameters.
+fn services(fields: &mut Fields) -> Result<Option<Vec<String>>, FieldError> {
+    let Some(entries) = fields.take::<Vec<Value>>("services")? else { return Ok(None) };
+    let name = |entry: Value| match entry {
+        Value::String(name) => Ok(name),
+        Value::Object(_) => {
+            Fields::new("manifest", &fields.below("services"), entry)?.required("name")
+        }
+        other => {
+            Err(fields.misfit("services", &format!("{other} is no name of a service instance")))
+        }
+    };
+    entries.into_iter().map(name).collect::<Result<_, _>>().map(Some)
+}
+
+/// The fields of a process; `kind` where they stand in the app itself.
+fn process(fields: &mut Fields, kind: Option<&str>) -> Result<Process, FieldError> {
+    let command: Option<String> = fields.take("command")?;
+    Ok(Process {
+        kind: match kind {
+            Some(kind) => kind.to_owned(),
+            None => fields.required("type")?,
+        },
+        command: command.filter(|text| !matches!(text.as_str(), "" | "default" | "null")),
+        memory: fields.take("memory")?,
+        disk: fields.take("disk_quota")?.or(fields.take("disk-quota")?),
+        instances: fields.take("instances")?,
+        start_timeout: fields.seconds("timeout")?,
+        health: health_check(fields, "health-check")?,
+        readiness: health_check(fields, "readiness-health-check")?,
+    })
+}
+
+fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldError> {
+    Ok(HealthCheck {
+        kind: fields.take(&format!("{prefix}-type"))?,
+        endpoint: fields.take(&format!("{prefix}-http-endpoint"))?,
+        invocation_timeout: fields.seconds(&format!("{prefix}-invocation-timeout"))?,
+        interval: fields.seconds(&format!("{prefix}-interval"))?,
+    })
+}
+
+fn sidecar(fields: &mut Fields) -> Result<Sidecar, FieldError> {
+    Ok(Sidecar {
+        name: fields.required("name")?,
+        process_types: fields.required("process_types")?,
+        command: fields.required("command")?,
+        memory: fields.take("memory")?,
+    })
+}
+
+impl Process {
+    /// This process, with what it leaves open taken from `base`.
+    fn over(self, base: Self) -> Self {
+        Self {
+            kind: self.kind,
+            command: self.command.or(base.command),
+            memory: self.memory.or(base.memory),
+            disk: self.disk.or(base.disk),
+            instances: self.instances.or(base.instances),
+            start_timeout: self.start_timeout.or(base.start_timeout),
+            health: self.health.over(base.health),
+            readiness: self.readiness.over(base.readiness),
+        }
+    }
+}
+
+impl HealthCheck {
+    fn over(self, base: Self) -> Self {
+        Self {
+            kind: self.kind.or(base.kind),
+            endpoint: self.endpoint.or(base.endpoint),
+            invocation_timeout: self.invocation_timeout.or(base.invocation_timeout),
+            interval: self.interval.or(base.interval),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

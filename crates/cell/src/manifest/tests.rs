@@ -1,0 +1,157 @@
+use super::*;
+
+fn read_text(text: &str) -> Result<Manifest, ManifestError> {
+    read(text.as_bytes(), &Variables::default())
+}
+
+const WHOLE: &str = "version: 1
+defaults: &defaults
+  memory: 256M
+  stack: cflinuxfs4
+applications:
+- <<: *defaults
+  name: shop
+  path: web
+  buildpacks: [python_buildpack, https://example.com/bp.zip]
+  command: python3 app.py
+  instances: 2
+  disk_quota: 1G
+  timeout: 90
+  health-check-type: http
+  health-check-http-endpoint: /health
+  health-check-invocation-timeout: 3
+  health-check-interval: 7
+  readiness-health-check-type: port
+  env: {A: text, B: 5, C: true, D: [1, x], E: null}
+  services: [db, {name: queue, parameters: {x: 1}}]
+  processes:
+  - type: web
+    memory: 512M
+  - type: worker
+    command: python3 worker.py
+    health-check-type: process
+  sidecars:
+  - name: proxy
+    process_types: [web]
+    command: ./proxy
+    memory: 64M
+";
+
+#[test]
+fn a_whole_manifest_is_read() {
+    let manifest = read_text(WHOLE).unwrap();
+    assert_eq!(manifest.warnings, Vec::<String>::new());
+    let seconds = |seconds| Some(Duration::from_secs(seconds));
+    let web = Process {
+        kind: "web".to_owned(),
+        command: Some("python3 app.py".to_owned()),
+        memory: Some(Megabytes(512)),
+        disk: Some(Megabytes(1024)),
+        instances: Some(2),
+        start_timeout: seconds(90),
+        health: HealthCheck {
+            kind: Some(HealthCheckKind::Http),
+            endpoint: Some("/health".to_owned()),
+            invocation_timeout: seconds(3),
+            interval: seconds(7),
+        },
+        readiness: HealthCheck { kind: Some(HealthCheckKind::Port), ..HealthCheck::default() },
+    };
+    let worker = Process {
+        kind: "worker".to_owned(),
+        command: Some("python3 worker.py".to_owned()),
+        health: HealthCheck { kind: Some(HealthCheckKind::Process), ..HealthCheck::default() },
+        ..Process::default()
+    };
+    let app = App {
+        name: Some("shop".to_owned()),
+        path: Some("web".into()),
+        buildpacks: vec!["python_buildpack".to_owned(), "https://example.com/bp.zip".to_owned()],
+        stack: Some("cflinuxfs4".to_owned()),
+        environment: [("A", "text"), ("B", "5"), ("C", "true"), ("D", "[1,\"x\"]"), ("E", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        services: Some(vec!["db".to_owned(), "queue".to_owned()]),
+        processes: vec![web, worker],
+        sidecars: vec![Sidecar {
+            name: "proxy".to_owned(),
+            process_types: vec!["web".to_owned()],
+            command: "./proxy".to_owned(),
+            memory: Some(Megabytes(64)),
+        }],
+    };
+    assert_eq!(manifest.apps, [app]);
+}
+
+#[test]
+fn what_is_left_open_is_none() {
+    for text in [
+        "applications: [{name: a}]",
+        "applications:\n- name: a\n  command: null\n  buildpack: default\n",
+    ] {
+        let app = read_text(text).unwrap().apps.remove(0);
+        assert_eq!(
+            app.processes,
+            [Process { kind: "web".to_owned(), ..Process::default() }],
+            "{text}"
+        );
+        assert_eq!((app.buildpacks.len(), app.services), (0, None), "{text}");
+    }
+    assert_eq!(read_text("").unwrap(), Manifest::default());
+}
+
+#[test]
+fn keys_without_effect_are_named_with_their_place() {
+    let manifest = read_text(
+        "application: []\ncommon: &c {}\napplications: [{name: a, routes: [], memroy: 1G, processes: [{type: w, foo: 1}]}]",
+    )
+    .unwrap();
+    assert_eq!(
+        manifest.warnings,
+        [
+            "manifest: applications[0].processes[0].foo is not known; it is passed over",
+            "manifest: applications[0].memroy is not known; it is passed over",
+            "manifest: applications[0].routes has no effect on one machine",
+            "manifest: application is not known; is 'applications' meant?",
+        ]
+    );
+}
+
+#[test]
+fn values_that_do_not_fit_are_named_with_their_place() {
+    for (text, sentence) in [
+        (
+            "applications: [{memory: lots}]",
+            "manifest: applications[0].memory: 'lots' is no size; write 512M or 1G (units are MB and GB)",
+        ),
+        (
+            "applications: [{timeout: 0}]",
+            "manifest: applications[0].timeout: must be at least 1 second",
+        ),
+        (
+            "applications: [{processes: [{}]}]",
+            "manifest: applications[0].processes[0].type: is missing",
+        ),
+        (
+            "applications: [{services: [5]}]",
+            "manifest: applications[0].services: 5 is no name of a service instance",
+        ),
+        (
+            "applications: [x]",
+            "manifest: applications[0]: \"x\" stands where a mapping is expected",
+        ),
+        ("[1]", "manifest: the document: [1] stands where a mapping is expected"),
+        (
+            "applications: [{name: a}, {name: a}]",
+            "applications: 'a' stands twice; give each app a name of its own",
+        ),
+        (
+            "applications: [{name: ((n))}]",
+            "Expected to find variables: n; give them by --var NAME=VALUE or --vars-file FILE",
+        ),
+    ] {
+        assert_eq!(read_text(text).unwrap_err().to_string(), sentence, "{text}");
+    }
+    let error = read_text("applications: [{health-check-type: ftp}]").unwrap_err().to_string();
+    assert!(error.contains("health-check-type: unknown variant `ftp`, expected"), "{error}");
+}

@@ -1,0 +1,212 @@
+//! The app bits: what of an app's directory is staged, `.cfignore` respected, and their copy into a container.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use lifecycle::report::system_words;
+use walkdir::{DirEntry, WalkDir};
+
+/// What `cf push` never uploads, in `.cfignore`'s notation.
+const NEVER: [&str; 9] = [
+    ".cfignore",
+    "_darcs",
+    ".DS_Store",
+    ".git",
+    ".gitignore",
+    ".hg",
+    "/manifest.yml",
+    ".svn",
+    "/.cell",
+];
+
+/// Why app bits can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PackageError {
+    /// `.cfignore` has a pattern that is none.
+    #[error("{}: {source}; correct the pattern", path.display())]
+    Pattern {
+        /// The `.cfignore`.
+        path: PathBuf,
+        /// The pattern and what is wrong with it.
+        source: ignore::Error,
+    },
+    /// A file can't be read, or its copy not written.
+    #[error("{call} {}: {}", path.display(), system_words(source))]
+    File {
+        /// What failed: `open`.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nothing is left to stage.
+    #[error("{}: there is nothing to stage; give the app's directory, or see what its .cfignore leaves", .0.display())]
+    Empty(PathBuf),
+}
+
+/// An app's directory as it is staged.
+#[derive(Debug)]
+pub struct Package {
+    root: PathBuf,
+    ignored: Gitignore,
+}
+
+/// What was copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Regular files and symbolic links.
+    pub files: u64,
+    /// Their content.
+    pub bytes: u64,
+}
+
+impl Package {
+    /// The app in `root`.
+    pub fn new(root: &Path) -> Result<Self, PackageError> {
+        let mut builder = GitignoreBuilder::new(root);
+        let path = root.join(".cfignore");
+        for pattern in NEVER {
+            builder
+                .add_line(None, pattern)
+                .map_err(|source| PackageError::Pattern { path: path.clone(), source })?;
+        }
+        if path.exists()
+            && let Some(source) = builder.add(&path)
+        {
+            return Err(PackageError::Pattern { path, source });
+        }
+        let ignored = builder.build().map_err(|source| PackageError::Pattern { path, source })?;
+        Ok(Self { root: root.to_owned(), ignored })
+    }
+
+    /// Copies the app into the directory `destination`, which is there: files with their modes, links as links.
+    /// Sockets, pipes and devices are passed over.
+    pub fn copy(&self, destination: &Path) -> Result<Copied, PackageError> {
+        let mut copied = Copied::default();
+        let wanted = |entry: &DirEntry| !self.is_ignored(entry);
+        for entry in WalkDir::new(&self.root)
+            .min_depth(1)
+            .sort_by_file_name()
+            .into_iter()
+            .filter_entry(wanted)
+        {
+            let entry = entry.map_err(|error| {
+                let path = error.path().unwrap_or(&self.root).to_owned();
+                PackageError::File { call: "read", path, source: error.into() }
+            })?;
+            let Ok(relative) = entry.path().strip_prefix(&self.root) else { continue };
+            copy_entry(&entry, &destination.join(relative), &mut copied)?;
+        }
+        if copied.files == 0 { Err(PackageError::Empty(self.root.clone())) } else { Ok(copied) }
+    }
+
+    fn is_ignored(&self, entry: &DirEntry) -> bool {
+        entry.depth() > 0
+            && self.ignored.matched(entry.path(), entry.file_type().is_dir()).is_ignore()
+    }
+}
+
+fn copy_entry(entry: &DirEntry, target: &Path, copied: &mut Copied) -> Result<(), PackageError> {
+    let path = entry.path();
+    let on = |call: &'static str, path: &Path| {
+        let path = path.to_owned();
+        move |source| PackageError::File { call, path, source }
+    };
+    let kind = entry.file_type();
+    if kind.is_dir() {
+        fs::create_dir_all(target).map_err(on("mkdir", target))?;
+        // Written into below, whatever its mode is to be.
+        let mode = entry.metadata().map_or(0o755, |it| it.permissions().mode()) & 0o777 | 0o700;
+        fs::set_permissions(target, Permissions::from_mode(mode)).map_err(on("chmod", target))?;
+    } else if kind.is_symlink() {
+        let to = fs::read_link(path).map_err(on("readlink", path))?;
+        symlink(to, target).map_err(on("symlink", target))?;
+        copied.files += 1;
+    } else if kind.is_file() {
+        copied.bytes += fs::copy(path, target).map_err(on("copy", path))?;
+        copied.files += 1;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    fn app(files: &[(&str, &str)]) -> TempDir {
+        let directory = TempDir::new().unwrap();
+        for (name, content) in files {
+            let path = directory.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        directory
+    }
+
+    fn copied_names(app: &Path) -> Vec<String> {
+        let target = TempDir::new().unwrap();
+        Package::new(app).unwrap().copy(target.path()).unwrap();
+        let entries = WalkDir::new(target.path()).min_depth(1).sort_by_file_name();
+        let name = |entry: DirEntry| {
+            entry.path().strip_prefix(target.path()).unwrap().display().to_string()
+        };
+        entries.into_iter().map(|entry| name(entry.unwrap())).collect()
+    }
+
+    #[test]
+    fn cfignore_says_what_is_left_out() {
+        let app = app(&[
+            (".cfignore", "*.log\n/top\n!keep.log\nnode_modules/\n"),
+            (".git/HEAD", ""),
+            ("manifest.yml", ""),
+            ("sub/manifest.yml", ""),
+            ("a.log", ""),
+            ("keep.log", ""),
+            ("top", ""),
+            ("sub/top", ""),
+            ("node_modules/x/y", ""),
+            ("index.html", "hello"),
+        ]);
+        assert_eq!(
+            copied_names(app.path()),
+            ["index.html", "keep.log", "sub", "sub/manifest.yml", "sub/top"]
+        );
+    }
+
+    #[test]
+    fn modes_links_and_empty_directories_are_kept_and_pipes_passed_over() {
+        let app = app(&[("bin/run", "#!/bin/sh\n")]);
+        let root = app.path();
+        fs::set_permissions(root.join("bin/run"), Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(root.join("empty")).unwrap();
+        symlink("missing", root.join("link")).unwrap();
+        nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let target = TempDir::new().unwrap();
+        let copied = Package::new(root).unwrap().copy(target.path()).unwrap();
+        assert_eq!(copied, Copied { files: 2, bytes: 10 });
+        let mode = fs::metadata(target.path().join("bin/run")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        assert_eq!(fs::read_link(target.path().join("link")).unwrap(), Path::new("missing"));
+        assert!(target.path().join("empty").is_dir());
+        assert!(!target.path().join("pipe").exists());
+    }
+
+    #[test]
+    fn nothing_to_stage_and_bad_patterns_are_errors() {
+        let empty = app(&[(".cfignore", "*\n"), ("a", "")]);
+        let target = TempDir::new().unwrap();
+        let error = Package::new(empty.path()).unwrap().copy(target.path()).unwrap_err();
+        assert!(error.to_string().contains("there is nothing to stage"), "{error}");
+        let bad = app(&[(".cfignore", "{a\n"), ("a", "")]);
+        let error = Package::new(bad.path()).unwrap_err();
+        assert!(
+            error.to_string().contains(".cfignore") && error.to_string().contains("{a"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! A program that runs in a container, and how it ended.
+
+use std::io::{self, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::unistd::Pid;
+
+use crate::log::{Log, Stream};
+
+/// How long what a program's children still write is waited for, once it ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A program that was started.
+#[derive(Debug)]
+pub struct Process {
+    /// What its log lines begin with: source and index, `APP/PROC/WEB/0`.
+    pub source: String,
+    child: Child,
+    reach: Reach,
+    said: Said,
+    /// Closed when nothing can be written any more.
+    output: Receiver<()>,
+}
+
+/// How a program ended: its status, or 128 + n for a signal, as the platform counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Exit(pub i32);
+
+/// Reaches a program that another thread waits for. Clones reach the same.
+#[derive(Debug, Clone)]
+pub struct Reach(Arc<Mutex<Option<Pid>>>);
+
+impl Process {
+    /// Starts `command` in a process group of its own, with nothing to read; what it says goes to `output`.
+    pub fn start(mut command: Command, source: &str, said: &Said) -> io::Result<Self> {
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let (open, output) = mpsc::channel();
+        let out =
+            child.stdout.take().map(|pipe| (Stream::Out, Box::new(pipe) as Box<dyn Read + Send>));
+        let error =
+            child.stderr.take().map(|pipe| (Stream::Error, Box::new(pipe) as Box<dyn Read + Send>));
+        for (stream, pipe) in [out, error].into_iter().flatten() {
+            follow(said.clone(), source.to_owned(), stream, pipe, open.clone());
+        }
+        let reach = Reach(Arc::new(Mutex::new(Some(Pid::from_raw(child.id().cast_signed())))));
+        Ok(Self { source: source.to_owned(), child, reach, said: said.clone(), output })
+    }
+
+    /// Reaches it while another thread waits.
+    pub fn reach(&self) -> Reach {
+        self.reach.clone()
+    }
+
+    /// Waits until it ends, and says so in its log as the platform does.
+    pub fn wait(mut self) -> io::Result<Exit> {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        // Its number stays its own until it is reaped, which no signal may overtake.
+        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+            .is_err_and(|errno| errno == nix::errno::Errno::EINTR)
+        {}
+        let mut reachable = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = self.child.wait()?;
+        *reachable = None;
+        drop(reachable);
+        let _closed = self.output.recv_timeout(LAST_WORDS);
+        let exit = Exit::of(status);
+        if let Said::Log(log) = &self.said {
+            log.line(&self.source, Stream::Out, format!("Exit status {}", exit.0).as_bytes());
+        }
+        Ok(exit)
+    }
+}
+
+/// Where a program's words go. Clones are the same place.
+#[derive(Debug, Clone)]
+pub enum Said {
+    /// Line by line to a log.
+    Log(Log),
+    /// Together into memory, at most [`KEPT`] bytes of each stream.
+    Kept(Arc<Mutex<Vec<u8>>>),
+}
+
+/// How much of a stream is kept in memory, in bytes.
+const KEPT: u64 = 64 << 10;
+
+impl Said {
+    /// A place in memory.
+    pub fn kept() -> Self {
+        Self::Kept(Arc::default())
+    }
+
+    /// What is kept, trimmed.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Log(_) => String::new(),
+            Self::Kept(bytes) => {
+                let bytes = bytes.lock().unwrap_or_else(PoisonError::into_inner);
+                String::from_utf8_lossy(&bytes).trim().to_owned()
+            }
+        }
+    }
+}
+
+fn follow(
+    said: Said,
+    source: String,
+    stream: Stream,
+    pipe: Box<dyn Read + Send>,
+    open: Sender<()>,
+) {
+    thread::spawn(move || {
+        match said {
+            Said::Log(log) => log.follow(&source, stream, pipe),
+            Said::Kept(kept) => {
+                let mut bytes = Vec::new();
+                let _as_far_as_it_goes = pipe.take(KEPT).read_to_end(&mut bytes);
+                kept.lock().unwrap_or_else(PoisonError::into_inner).append(&mut bytes);
+            }
+        }
+        drop(open);
+    });
+}
+
+impl Exit {
+    fn of(status: ExitStatus) -> Self {
+        Self(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
+    }
+}
+
+impl Reach {
+    /// Sends SIGTERM to the program alone, as the platform does.
+    pub fn terminate(&self) {
+        self.with(|pid| kill(pid, Signal::SIGTERM));
+    }
+
+    /// Kills its process group.
+    pub fn kill(&self) {
+        self.with(|pid| killpg(pid, Signal::SIGKILL));
+    }
+
+    fn with(&self, signal: impl Fn(Pid) -> nix::Result<()>) {
+        if let Some(pid) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _gone = signal(pid);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn run(script: &str, then: impl FnOnce(&Process)) -> (Exit, Vec<String>) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = Log::open(&path).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let process = Process::start(command, "APP/PROC/WEB/0", &Said::Log(log)).unwrap();
+        then(&process);
+        let exit = process.wait().unwrap();
+        let text = fs::read_to_string(path).unwrap();
+        (exit, text.lines().map(|line| line.split_once("] ").unwrap().1.to_owned()).collect())
+    }
+
+    #[test]
+    fn a_program_is_logged_with_its_end() {
+        let (exit, log) = run("echo out; exit 3", |_| {});
+        assert_eq!(
+            (exit, log),
+            (Exit(3), vec!["OUT out".to_owned(), "OUT Exit status 3".to_owned()])
+        );
+        assert_eq!(run("echo error >&2", |_| {}).1, ["ERR error", "OUT Exit status 0"]);
+    }
+
+    #[test]
+    fn signals_count_as_the_platform_counts_them() {
+        assert_eq!(run("exec sleep 60", |process| process.reach().terminate()).0, Exit(143));
+        assert_eq!(run("sleep 60 & wait", |process| process.reach().kill()).0, Exit(137));
+    }
+
+    #[test]
+    fn a_child_that_holds_the_pipe_holds_up_nothing() {
+        let (exit, _) = run("sleep 60 & echo $! >&2", |_| {});
+        assert_eq!(exit, Exit(0));
+    }
+}

@@ -1,0 +1,181 @@
+//! `cell stage` and `cell push`: the story from an app's directory to a running app.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use lifecycle::architecture::Architecture;
+use lifecycle::environment::Environment;
+use lifecycle::file;
+
+use crate::app::App;
+use crate::buildpacks::{self, Buildpack};
+use crate::bundle;
+use crate::command_line::{Push, Stage};
+use crate::definition::{self, Definition};
+use crate::error::CellError;
+use crate::follow::Follower;
+use crate::interrupt::Interrupt;
+use crate::log::Log;
+use crate::package::Package;
+use crate::run;
+use crate::screen::{Event, Screen};
+use crate::stacks::{self, HOST, Stack, Stacks};
+use crate::staging::{self, Order, Staged};
+use crate::state::{AppDirectory, State, Work};
+use crate::warehouse::Warehouse;
+
+/// Where everything is, and where it is told.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// This program's environment.
+    pub environment: Environment,
+    /// This machine's apps.
+    pub state: State,
+    /// The terminal.
+    pub screen: Screen,
+}
+
+/// Stages an app and tells where the droplet is.
+pub fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
+    let definition = definition::read(flags)?;
+    let directory = context.state.make_app(&definition.app.name)?;
+    staged(definition, flags, &directory, context).map(drop)
+}
+
+/// Stages an app, runs it in the place of what ran, and follows its log.
+pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
+    let mut definition = definition::read(&flags.stage)?;
+    if let Some(web) = definition.app.processes.first_mut() {
+        web.command = flags.command.clone().or_else(|| web.command.take());
+        web.memory = flags.memory.map_or(web.memory, |it| it.0);
+        web.instances = flags.instances.unwrap_or(web.instances);
+    }
+    let directory = context.state.make_app(&definition.app.name)?;
+    staged(definition, &flags.stage, &directory, context)?;
+    run::run(&directory, flags.stage.bundle.as_deref(), flags.detach, context)
+}
+
+/// Stages what `definition` says, and keeps the app for its next run.
+fn staged(
+    definition: Definition,
+    flags: &Stage,
+    directory: &AppDirectory,
+    context: &Context,
+) -> Result<(), CellError> {
+    let began = Instant::now();
+    for text in &definition.warnings {
+        context.screen.tell(&Event::Warning { text });
+    }
+    let lock = directory.lock(Work::Staging)?;
+    if directory.clean_up(Work::Staging, &lock)? {
+        let text =
+            format!("What a staging of '{}' left that was killed is removed", directory.name);
+        context.screen.tell(&Event::Warning { text: &text });
+    }
+    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
+    let stack = stack(flags, &definition.app, context)?;
+    let mut app = definition.app;
+    app.stack.clone_from(&stack.name);
+    if let Some(earlier) = directory.read()? {
+        app.guid = earlier.guid;
+    }
+    let warehouse = Warehouse::open(&context.state, &context.environment)?;
+    let bundle =
+        bundle::fetch(flags.bundle.as_deref(), &stack.architecture, &context.state, &warehouse)?;
+    let chosen = buildpacks::choose(&definition.buildpacks, &stack, &definition.base, &warehouse)?;
+    let text = format!("Staging {} on stack {} with {}", app.name, stack.name, names(&chosen));
+    context.screen.tell(&Event::Step { text: &text });
+    let log = Log::open(&directory.place("log"))
+        .map_err(CellError::on(directory.place("log").display().to_string()))?;
+    let package = Package::new(&definition.files).map_err(staging::StagingError::from)?;
+    let order = Order {
+        app: &app,
+        directory,
+        package: &package,
+        lifecycle: bundle.path(),
+        buildpacks: &chosen,
+        chosen: !definition.buildpacks.is_empty(),
+        log: &log,
+    };
+    let staged = watched(order, directory, &interrupt)?;
+    directory.write(&staged.app)?;
+    tell(&staged, directory, began, context.screen);
+    drop(lock);
+    Ok(())
+}
+
+/// Stages while the log of it is printed.
+fn watched(
+    order: Order<'_>,
+    directory: &AppDirectory,
+    interrupt: &Interrupt,
+) -> Result<Staged, CellError> {
+    let log = directory.place("log");
+    let mut follower = Follower::at_end(&log).map_err(CellError::on(log.display().to_string()))?;
+    std::thread::scope(|scope| {
+        let staging = scope.spawn(|| staging::stage(order, |reach| interrupt.ends(reach)));
+        let printed = follower.follow(|| staging.is_finished());
+        let staged = match staging.join() {
+            Ok(staged) => staged?,
+            Err(panic) => std::panic::resume_unwind(panic),
+        };
+        printed.map_err(CellError::on(log.display().to_string()))?;
+        Ok(staged)
+    })
+}
+
+fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: Screen) {
+    screen.tell(&Event::Staged {
+        app: &staged.app.name,
+        droplet: &directory.place("droplet.tgz").display().to_string(),
+        buildpack: &staged.detected,
+        used_cache: staged.used_cache,
+        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+}
+
+fn names(buildpacks: &[Buildpack]) -> String {
+    let names: Vec<_> = buildpacks.iter().map(|it| it.name.as_str()).collect();
+    if names.is_empty() { "no buildpacks".to_owned() } else { names.join(", ") }
+}
+
+/// The stack asked for; else the file's first, else the machine's own.
+fn stack(flags: &Stage, app: &App, context: &Context) -> Result<Stack, CellError> {
+    let Stacks { mut stacks, warnings } = read_stacks(flags, context)?;
+    for text in &warnings {
+        context.screen.tell(&Event::Warning { text });
+    }
+    if !stacks.iter().any(|stack| stack.name == HOST) {
+        stacks.push(Stack {
+            name: HOST.to_owned(),
+            description: "this machine's own files".to_owned(),
+            rootfs: None,
+            architecture: Architecture::own(),
+            buildpacks: Vec::new(),
+        });
+    }
+    let names: Vec<_> = stacks.iter().map(|stack| stack.name.clone()).collect();
+    let wanted = if app.stack.is_empty() {
+        names.first().cloned().unwrap_or_default()
+    } else {
+        app.stack.clone()
+    };
+    let found = stacks.into_iter().find(|stack| stack.name == wanted);
+    let stack = found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })?;
+    if stack.rootfs.is_some() { Err(CellError::Rootfs { stack: stack.name }) } else { Ok(stack) }
+}
+
+/// `--stacks`, else `CELL_STACKS`, else `stacks.yml` here; without any there is the machine's own.
+fn read_stacks(flags: &Stage, context: &Context) -> Result<Stacks, CellError> {
+    let named =
+        flags.stacks.clone().or_else(|| context.environment.get("CELL_STACKS").map(PathBuf::from));
+    let path = named.clone().unwrap_or_else(|| PathBuf::from("stacks.yml"));
+    let Some(text) = file::read(&path)? else {
+        return match named {
+            Some(path) => Err(definition::DefinitionError::Missing(path).into()),
+            None => Ok(Stacks::default()),
+        };
+    };
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    stacks::read(&text, directory).map_err(|source| CellError::Stacks { path, source })
+}

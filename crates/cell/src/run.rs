@@ -1,0 +1,289 @@
+//! Running apps: the supervisor that is left behind, and the commands that ask it.
+
+use std::env;
+use std::fs::{self, File};
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lifecycle::architecture::Architecture;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::app::{App, CheckKind};
+use crate::bundle;
+use crate::command_line::{Logs, Run, Ssh};
+use crate::control::{self, Question, Report};
+use crate::definition;
+use crate::error::CellError;
+use crate::follow::Follower;
+use crate::instance::State as InstanceState;
+use crate::interrupt::Interrupt;
+use crate::keys;
+use crate::log::Log;
+use crate::push::Context;
+use crate::screen::Event;
+use crate::state::{AppDirectory, Work};
+use crate::supervisor::{self, Common};
+use crate::warehouse::Warehouse;
+
+/// Where a supervisor says why it ends.
+const LAST_WORDS: &str = "last-words";
+/// How often a supervisor is asked how it goes.
+const PAUSE: Duration = Duration::from_millis(25);
+/// How long a supervisor may take to answer for the first time.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Runs the app as it was last staged, in the place of what runs of it; tells where it is and follows its log.
+pub fn run(
+    directory: &AppDirectory,
+    bundle: Option<&str>,
+    detach: bool,
+    context: &Context,
+) -> Result<(), CellError> {
+    let app = directory.read()?.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
+    stop_if_running(directory)?;
+    let log = directory.place("log");
+    let mut follower = Follower::at_end(&log).map_err(CellError::on(log.display().to_string()))?;
+    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
+    let mut supervisor = start_supervisor(directory, bundle)?;
+    await_health(&app, directory, &mut supervisor, &mut follower, &interrupt)?;
+    tell_running(&app, directory, context)?;
+    if !detach && !context.screen.json {
+        follower
+            .follow(|| interrupt.has_happened())
+            .map_err(CellError::on(log.display().to_string()))?;
+        let text =
+            format!("\n{0} goes on. Its log: cell logs {0}; to stop it: cell stop {0}", app.name);
+        context.screen.tell(&Event::Step { text: &text });
+    }
+    Ok(())
+}
+
+/// `cell run`: an app that was pushed, or a droplet that is a file, which becomes an app.
+pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
+    let file = Path::new(&flags.droplet);
+    let directory = if file.is_file() {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
+        let _lock = directory.lock(Work::Staging)?;
+        let (target, partial) =
+            (directory.place("droplet.tgz"), directory.place("droplet.partial"));
+        let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
+        copied.map_err(CellError::on(file.display().to_string()))?;
+        directory.write(&definition::of_droplet(&directory.name, flags.command.clone()))?;
+        directory
+    } else {
+        context.state.app(&flags.droplet.to_string_lossy())?
+    };
+    run(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// Starts `cell supervise` in a session of its own.
+fn start_supervisor(directory: &AppDirectory, bundle: Option<&str>) -> Result<Child, CellError> {
+    let own = env::current_exe().map_err(CellError::on("this program's own file"))?;
+    let mut command = Command::new(own);
+    command.arg("supervise").arg(&directory.name);
+    command.args(bundle.iter().flat_map(|bundle| ["--bundle", bundle]));
+    let path = directory.place(LAST_WORDS);
+    let words = File::create(&path).map_err(CellError::on(path.display().to_string()))?;
+    // The user's Ctrl-C is for what is in front of them, and whoever reads our output is not to wait for it.
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
+    command.spawn().map_err(CellError::on("cell supervise"))
+}
+
+/// Prints the log until all instances run; an error when one crashed before.
+fn await_health(
+    app: &App,
+    directory: &AppDirectory,
+    supervisor: &mut Child,
+    follower: &mut Follower,
+    interrupt: &Interrupt,
+) -> Result<(), CellError> {
+    let began = Instant::now();
+    let mut outcome = Ok(());
+    let log = directory.place("log").display().to_string();
+    let printed = follower.follow(|| {
+        let ended = supervisor.try_wait().map_or(true, |status| status.is_some());
+        match control::ask(&directory.path, &Question::Status) {
+            Ok(reports) => match crashed(&reports) {
+                Some(reason) => {
+                    outcome = Err(CellError::Crashed { name: app.name.clone(), reason });
+                }
+                None => {
+                    return reports.iter().all(|it| it.status.state == InstanceState::Running)
+                        || interrupt.has_happened();
+                }
+            },
+            Err(_) if !ended && began.elapsed() < PATIENCE => return interrupt.has_happened(),
+            Err(error) => outcome = Err(failure(directory, error)),
+        }
+        true
+    });
+    printed.map_err(CellError::on(log))?;
+    outcome
+}
+
+/// Why there is no supervisor: its last words, or `error` from asking it.
+fn failure(directory: &AppDirectory, error: io::Error) -> CellError {
+    match fs::read_to_string(directory.place(LAST_WORDS)) {
+        Ok(words) if !words.trim().is_empty() => CellError::Supervisor(words.trim().to_owned()),
+        _ => CellError::on("the app's supervisor")(error),
+    }
+}
+
+/// Why an instance crashed, if one did.
+fn crashed(reports: &[Report]) -> Option<String> {
+    let report = reports.iter().find(|report| report.status.crashes > 0)?;
+    report.status.reason.clone()
+}
+
+fn tell_running(app: &App, directory: &AppDirectory, context: &Context) -> Result<(), CellError> {
+    let reports = control::ask(&directory.path, &Question::Status);
+    let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
+    let listens = app.processes.first().is_some_and(|web| web.health.kind != CheckKind::Process);
+    let url = reports.first().filter(|_| listens).map(url);
+    let ssh = format!("cell ssh {}", app.name);
+    context.screen.tell(&Event::Running { app: &app.name, url: url.as_deref(), ssh: &ssh });
+    Ok(())
+}
+
+fn url(report: &Report) -> String {
+    format!("http://{}:{}", Ipv4Addr::LOCALHOST, report.status.port)
+}
+
+/// `cell supervise`: keeps the app running until it is stopped.
+pub fn supervise(name: &str, bundle: Option<&str>, context: &Context) -> Result<(), CellError> {
+    let directory = context.state.app(name)?;
+    let app = directory.read()?.ok_or_else(|| CellError::NotStaged(name.to_owned()))?;
+    let lock = directory.lock(Work::Running)?;
+    directory.clean_up(Work::Running, &lock)?;
+    let warehouse = Warehouse::open(&context.state, &context.environment)?;
+    let held = bundle::fetch(bundle, &Architecture::own(), &context.state, &warehouse)?;
+    drop(warehouse);
+    let common = Common {
+        app,
+        directory: directory.path.clone(),
+        lifecycle: held.path().to_owned(),
+        keys: keys::of(&directory)?,
+        log: Log::open(&directory.place("log")).map_err(CellError::on("the app's log"))?,
+    };
+    let listener =
+        control::listen(&directory.path).map_err(CellError::on("the app's control socket"))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CellError::on("signals"))?;
+    let path = directory.path.clone();
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _stopped_already = control::ask(&path, &Question::Stop);
+        }
+    });
+    supervisor::keep(&common, &listener);
+    Ok(())
+}
+
+/// `cell stop`.
+pub fn stop(name: &str, context: &Context) -> Result<(), CellError> {
+    let directory = context.state.app(name)?;
+    if stop_if_running(&directory)? {
+        context.screen.tell(&Event::Stopped { app: name });
+        Ok(())
+    } else {
+        Err(CellError::NotRunning(name.to_owned()))
+    }
+}
+
+/// Stops what runs of the app, and removes what a killed supervisor left; whether there was something.
+fn stop_if_running(directory: &AppDirectory) -> Result<bool, CellError> {
+    let stopped = control::ask(&directory.path, &Question::Stop).is_ok();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match directory.lock(Work::Running) {
+            Ok(lock) => return Ok(directory.clean_up(Work::Running, &lock)? || stopped),
+            Err(error) if Instant::now() > deadline => return Err(error.into()),
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+/// `cell ps`.
+pub fn list(context: &Context) -> Result<(), CellError> {
+    for directory in context.state.apps()? {
+        let reports = control::ask(&directory.path, &Question::Status).unwrap_or_default();
+        if reports.is_empty() {
+            tell_instance(&directory.name, None, context);
+        }
+        for report in &reports {
+            tell_instance(&directory.name, Some(report), context);
+        }
+    }
+    Ok(())
+}
+
+fn tell_instance(app: &str, report: Option<&Report>, context: &Context) {
+    let url = report.map(url).unwrap_or_default();
+    let state = report.map_or(InstanceState::Down, |report| report.status.state);
+    context.screen.tell(&Event::Instance {
+        app,
+        process: report.map_or("web", |report| report.process.as_str()),
+        index: report.map_or(0, |report| report.index),
+        state: state.name(),
+        ready: report.is_some_and(|report| report.status.ready),
+        url: &url,
+        crashes: report.map_or(0, |report| report.status.crashes),
+    });
+}
+
+/// `cell logs`.
+pub fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
+    let path = context.state.app(&flags.name)?.place("log");
+    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
+    let printed = Follower::at_start(&path).follow(|| flags.recent || interrupt.has_happened());
+    printed.map_err(CellError::on(path.display().to_string()))
+}
+
+/// `cell ssh`: OpenSSH's client does it, with the app's key and no file of the user's.
+pub fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
+    let directory = context.state.app(&flags.name)?;
+    let reports = control::ask(&directory.path, &Question::Status)
+        .map_err(|_| CellError::NotRunning(flags.name.clone()))?;
+    let report =
+        reports.iter().find(|it| it.process == flags.process && it.index == flags.instance);
+    let report = report.ok_or_else(|| CellError::NoInstance {
+        name: flags.name.clone(),
+        process: flags.process.clone(),
+        index: flags.instance,
+    })?;
+    let known = directory.place("known_hosts");
+    let address = format!("[{}]:{}", Ipv4Addr::LOCALHOST, report.status.ssh_port);
+    let line = format!("{address} {}\n", keys::of(&directory).map_err(CellError::from)?.public);
+    crate::state::write_private(&known, line.as_bytes())?;
+    let mut command = Command::new("ssh");
+    command.args([
+        "-F",
+        "none",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "StrictHostKeyChecking=yes",
+        "-o",
+        "LogLevel=ERROR",
+    ]);
+    command.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known.display()));
+    command.arg("-i").arg(directory.place("key"));
+    command.args(["-p", &report.status.ssh_port.to_string(), "vcap@127.0.0.1"]);
+    if !flags.command.is_empty() {
+        command.arg("--").args(&flags.command);
+    }
+    let status = command.status().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => CellError::NoSsh,
+        _ => CellError::on("ssh")(error),
+    })?;
+    match status.code() {
+        Some(0) => Ok(()),
+        code => Err(CellError::Ssh(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255))),
+    }
+}

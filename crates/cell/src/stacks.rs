@@ -1,0 +1,213 @@
+//! `stacks.yml`: what a stack is on this machine: a root file system, an architecture, and buildpacks in order.
+//!
+//! The schema is kubecf's, with `rootfs` and `architecture` beside it. Lists of buildpacks hold short names
+//! (`ruby`); `releases` tells where each is found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use lifecycle::architecture::Architecture;
+use lifecycle::yaml::{self, Decoder, YamlError};
+use serde_json::Value;
+
+use crate::fields::{FieldError, Fields};
+
+/// The stack that is always there: the machine's own files.
+pub const HOST: &str = "host";
+
+/// The entry of `releases` that fills in what others leave open.
+const DEFAULTS: &str = "$defaults";
+
+/// Why a `stacks.yml` can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StacksError {
+    /// It is not YAML.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// A value does not fit.
+    #[error(transparent)]
+    Field(#[from] FieldError),
+}
+
+/// A stack.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stack {
+    /// Its name: `cflinuxfs4`.
+    pub name: String,
+    /// For people.
+    pub description: String,
+    /// A directory or a tar archive (gzip or plain); `None` is the machine's own files.
+    pub rootfs: Option<PathBuf>,
+    /// What machine its programs are for.
+    pub architecture: Architecture,
+    /// Its buildpacks, in the order they are asked in.
+    pub buildpacks: Vec<Buildpack>,
+}
+
+/// A buildpack of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buildpack {
+    /// `ruby`.
+    pub short_name: String,
+    /// What an app's manifest calls it: `ruby_buildpack`.
+    pub name: String,
+    /// Where it is: a zip, a directory that holds exactly one, or an unpacked buildpack.
+    pub location: PathBuf,
+}
+
+/// `stacks`, and what was passed over in the file.
+#[derive(Debug, Default, PartialEq)]
+pub struct Stacks {
+    /// In the file's order of names.
+    pub stacks: Vec<Stack>,
+    /// One sentence for each key without effect.
+    pub warnings: Vec<String>,
+}
+
+/// Reads a `stacks.yml` that stands in `directory`, to which its paths are relative.
+pub fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError> {
+    let Some(document) = yaml::parse(text)? else { return Ok(Stacks::default()) };
+    let mut decoder = Decoder::default();
+    let value = decoder.json(&document).unwrap_or_default();
+    decoder.finish()?;
+    let mut read = Stacks::default();
+    let mut top = Fields::new("stacks.yml", "", value)?;
+    let entries = top.take::<serde_json::Map<String, Value>>("stacks")?.unwrap_or_default();
+    for (name, entry) in entries {
+        let mut fields = Fields::new("stacks.yml", &format!("stacks.{name}"), entry)?;
+        read.stacks.push(stack(name, &mut fields, directory)?);
+        read.warnings.extend(fields.unknown(&[]));
+    }
+    read.warnings.extend(top.unknown(&[]));
+    Ok(read)
+}
+
+fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, FieldError> {
+    let architecture: Option<String> = fields.take("architecture")?;
+    let rootfs: Option<PathBuf> = fields.take("rootfs")?;
+    let releases = Releases::take(fields, &name, directory)?;
+    let mut order: Vec<String> = Vec::new();
+    for list in ["install_buildpacks_prepend", "install_buildpacks", "install_buildpacks_append"] {
+        for short_name in fields.take::<Vec<String>>(list)?.unwrap_or_default() {
+            if !order.contains(&short_name) {
+                order.push(short_name);
+            }
+        }
+    }
+    Ok(Stack {
+        description: fields.take("description")?.unwrap_or_default(),
+        rootfs: rootfs.filter(|path| path.as_os_str() != HOST).map(|path| directory.join(path)),
+        architecture: architecture
+            .map_or_else(Architecture::own, |name| Architecture::named(&name)),
+        buildpacks: order.iter().map(|short_name| releases.buildpack(short_name)).collect(),
+        name,
+    })
+}
+
+/// Where a stack's buildpacks are.
+struct Releases<'a> {
+    stack: String,
+    directory: &'a Path,
+    /// `suse-`; before the short name in a directory's name.
+    prefix: String,
+    /// `-buildpack` unless the file says otherwise.
+    suffix: String,
+    /// `releases.*.directory`: by short name; [`DEFAULTS`] for the rest.
+    locations: BTreeMap<String, PathBuf>,
+}
+
+impl<'a> Releases<'a> {
+    fn take(fields: &mut Fields, stack: &str, directory: &'a Path) -> Result<Self, FieldError> {
+        let mut locations = BTreeMap::new();
+        let entries =
+            fields.take::<serde_json::Map<String, Value>>("releases")?.unwrap_or_default();
+        for (name, entry) in entries {
+            let place = fields.below(&format!("releases.{name}"));
+            let mut release = Fields::new("stacks.yml", &place, entry)?;
+            if let Some(location) = release.take("directory")? {
+                locations.insert(name, location);
+            }
+        }
+        Ok(Self {
+            stack: stack.to_owned(),
+            directory,
+            prefix: fields.take("release_prefix")?.unwrap_or_default(),
+            suffix: fields.take("release_suffix")?.unwrap_or_else(|| "-buildpack".to_owned()),
+            locations,
+        })
+    }
+
+    /// A release of its own location, or `PREFIX SHORTNAME SUFFIX-STACK` in the default directory.
+    fn buildpack(&self, short_name: &str) -> Buildpack {
+        let location = self.locations.get(short_name).cloned().unwrap_or_else(|| {
+            let parent = self.locations.get(DEFAULTS).cloned().unwrap_or_default();
+            let Self { prefix, suffix, stack, .. } = self;
+            parent.join(format!("{prefix}{short_name}{suffix}-{stack}"))
+        });
+        Buildpack {
+            short_name: short_name.to_owned(),
+            name: format!("{}_buildpack", short_name.replace('-', "_")),
+            location: self.directory.join(location),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stacks_are_read_as_kubecf_writes_them() {
+        let text = "stacks:
+  sle15:
+    description: SUSE Linux Enterprise 15
+    rootfs: roots/sle15.tar.gz
+    architecture: aarch64
+    install_buildpacks: [ruby, static-file]
+    install_buildpacks_prepend: [java, ruby]
+    install_buildpacks_append: [binary]
+    release_prefix: suse-
+    releases:
+      $defaults: {directory: releases}
+      java: {directory: /opt/java}
+  host:
+    rootfs: host
+    colour: red
+";
+        let read = read(text.as_bytes(), Path::new("/etc/cell")).unwrap();
+        assert_eq!(
+            read.warnings,
+            ["stacks.yml: stacks.host.colour is not known; it is passed over"]
+        );
+        let [host, sle15] = read.stacks.as_slice() else { panic!("{:?}", read.stacks) };
+        assert_eq!((host.name.as_str(), &host.rootfs, host.buildpacks.len()), ("host", &None, 0));
+        assert_eq!(host.architecture, Architecture::own());
+        assert_eq!(sle15.rootfs, Some("/etc/cell/roots/sle15.tar.gz".into()));
+        assert_eq!(sle15.architecture, Architecture::named("aarch64"));
+        let found: Vec<_> = sle15
+            .buildpacks
+            .iter()
+            .map(|it| (it.name.as_str(), it.location.to_str().unwrap()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("java_buildpack", "/opt/java"),
+                ("ruby_buildpack", "/etc/cell/releases/suse-ruby-buildpack-sle15"),
+                ("static_file_buildpack", "/etc/cell/releases/suse-static-file-buildpack-sle15"),
+                ("binary_buildpack", "/etc/cell/releases/suse-binary-buildpack-sle15"),
+            ]
+        );
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_named_with_their_place() {
+        let error = read(b"stacks: {a: {install_buildpacks: ruby}}", Path::new("/")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("stacks.yml: stacks.a.install_buildpacks: invalid type: string"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! Staging: app bits and buildpacks become a droplet, in a container like the platform's, with the log lines it has.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use lifecycle::archive::unpack::{UnpackError, unpack};
+use lifecycle::file;
+use lifecycle::report::system_words;
+use lifecycle::size::Size;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+use crate::app::{App, Sidecar};
+use crate::buildpacks::{Buildpack, Place};
+use crate::container::{Container, ContainerError, Contents};
+use crate::log::{Log, Stream};
+use crate::package::{Package, PackageError};
+use crate::process::{Exit, Reach};
+use crate::recipe;
+use crate::state::AppDirectory;
+
+/// What a result holds at most, in bytes (platform contract, 3.3).
+const LARGEST_RESULT: u64 = 51_200;
+
+/// Why an app could not be staged.
+#[derive(Debug, thiserror::Error)]
+pub enum StagingError {
+    /// The app's files can't be taken.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The container can't be made.
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    /// The cache of the last staging can't be unpacked.
+    #[error("the build artifacts cache can't be unpacked; remove it to stage without")]
+    Cache(#[source] UnpackError),
+    /// The builder can't be started, or a file of its not taken.
+    #[error("{call} {}: {}", path.display(), system_words(source))]
+    System {
+        /// What failed: `rename`.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The builder failed.
+    #[error("{}", meaning(*.0))]
+    Failed(i32),
+    /// The builder left no result the platform would take.
+    #[error("the builder's result.json is not what the platform reads: {0}")]
+    Result(String),
+    /// Nothing says how to start the app.
+    #[error("Start command not specified: give the app a Procfile, or the manifest a command")]
+    NoCommand,
+    /// A sidecar of the user's has the name of one of a buildpack's.
+    #[error("the sidecar '{0}' is also one of a buildpack's; give yours another name")]
+    Sidecar(String),
+}
+
+/// The Cloud Controller's words for the builder's status (platform contract, 4.2).
+fn meaning(status: i32) -> String {
+    let words = match status {
+        222 => {
+            "NoAppDetectedError: An app was not successfully detected by any available buildpack"
+        }
+        223 => "BuildpackCompileFailed: App staging failed in the buildpack compile phase",
+        224 => "BuildpackReleaseFailed: App staging failed in the buildpack release phase",
+        _ => "StagingError: staging failed",
+    };
+    format!("{words} (STG: Exited with status {status})")
+}
+
+/// What one staging takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    /// The app.
+    pub app: &'a App,
+    /// Its directory; outputs go there.
+    pub directory: &'a AppDirectory,
+    /// Its files.
+    pub package: &'a Package,
+    /// The unpacked lifecycle bundle.
+    pub lifecycle: &'a Path,
+    /// The buildpacks, in order.
+    pub buildpacks: &'a [Buildpack],
+    /// Whether the user chose them.
+    pub chosen: bool,
+    /// Where all that is said goes.
+    pub log: &'a Log,
+}
+
+/// What Cloud Controller reads of `result.json` (platform contract, 4.1).
+#[derive(Debug, Deserialize)]
+struct Outcome {
+    lifecycle_type: String,
+    execution_metadata: String,
+    #[serde(default)]
+    process_types: Option<BTreeMap<String, String>>,
+    lifecycle_metadata: Metadata,
+    #[serde(default)]
+    sidecars: Option<Vec<StagedSidecar>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Metadata {
+    detected_buildpack: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct StagedSidecar {
+    name: String,
+    command: String,
+    process_types: Vec<String>,
+    #[serde(default)]
+    memory: Option<u64>,
+}
+
+/// What came of a staging.
+#[derive(Debug)]
+pub struct Staged {
+    /// The app, with what staging found.
+    pub app: App,
+    /// What the last buildpack called itself.
+    pub detected: String,
+    /// How large the droplet is.
+    pub droplet: Size,
+    /// Whether a cache of an earlier staging was used.
+    pub used_cache: bool,
+}
+
+/// Stages. `reached` is given what ends the builder early. The old droplet stays until there is a new one.
+pub fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, StagingError> {
+    let say = |line: &str| order.log.line("STG/0", Stream::Out, line.as_bytes());
+    announce_buildpacks(order.buildpacks, say);
+    let mounted: Vec<(String, PathBuf)> = order.buildpacks.iter().filter_map(mount).collect();
+    say(&format!("Cell creating container for instance {}", order.app.version));
+    let contents = Contents { lifecycle: order.lifecycle, buildpacks: &mounted };
+    let container = Container::create(&order.directory.place("staging"), contents)?;
+    let staged = stage_in(&container, order, reached);
+    say(&format!("Cell destroying container for instance {}", order.app.version));
+    container.destroy()?;
+    staged
+}
+
+fn stage_in(
+    container: &Container,
+    order: Order<'_>,
+    reached: impl FnOnce(Reach),
+) -> Result<Staged, StagingError> {
+    let say = |line: &str| order.log.line("STG/0", Stream::Out, line.as_bytes());
+    say(&format!("Cell successfully created container for instance {}", order.app.version));
+    say("Downloading app package...");
+    let copied = order.package.copy(&container.file("/tmp/app"))?;
+    say(&format!("Downloaded app package ({})", Size(copied.bytes)));
+    let cache = order.directory.place(&cache_name(&order.app.stack));
+    let used_cache = cache.exists();
+    if used_cache {
+        say("Downloading build artifacts cache...");
+        unpack(&cache, &container.file("/tmp/cache")).map_err(StagingError::Cache)?;
+        say("Downloaded build artifacts cache");
+    }
+    build(container, order, reached)?;
+    say("Uploading droplet, build artifacts cache...");
+    let mut staged = read_result(container, order.app)?;
+    staged.used_cache = used_cache;
+    let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
+    keep(container, "/tmp/output-cache", &cache)?;
+    keep(container, "/tmp/result.json", &order.directory.place("result.json"))?;
+    staged.droplet = Size(droplet);
+    say(&format!("Uploaded droplet ({})", staged.droplet));
+    say("Uploading complete");
+    Ok(staged)
+}
+
+/// The cache of a stack: they never mix (platform contract, 3.3).
+fn cache_name(stack: &str) -> String {
+    format!("cache-{stack}.tgz")
+}
+
+fn announce_buildpacks(buildpacks: &[Buildpack], say: impl Fn(&str)) {
+    for buildpack in buildpacks {
+        if let Some(size) = buildpack.place.as_ref().and_then(Place::size) {
+            say(&format!("Downloading {}...", buildpack.name));
+            say(&format!("Downloaded {} ({size})", buildpack.name));
+        }
+    }
+}
+
+fn mount(buildpack: &Buildpack) -> Option<(String, PathBuf)> {
+    let place = buildpack.place.as_ref()?;
+    Some((buildpack.directory_name(), place.path().to_owned()))
+}
+
+fn build(
+    container: &Container,
+    order: Order<'_>,
+    reached: impl FnOnce(Reach),
+) -> Result<(), StagingError> {
+    let keys: Vec<_> = order.buildpacks.iter().map(|it| it.key.clone()).collect();
+    let action = recipe::staging(order.app, &keys, order.chosen, "127.0.0.1");
+    let on =
+        |source| StagingError::System { call: "start", path: PathBuf::from(&action.path), source };
+    let process = container.start(&action, 0, order.log).map_err(on)?;
+    reached(process.reach());
+    match process.wait().map_err(on)? {
+        Exit(0) => Ok(()),
+        Exit(status) => Err(StagingError::Failed(status)),
+    }
+}
+
+/// What the builder found, checked as the Cloud Controller checks it.
+fn read_result(container: &Container, app: &App) -> Result<Staged, StagingError> {
+    let wrong = |what: String| StagingError::Result(what);
+    let text = file::read(&container.file("/tmp/result.json"))
+        .map_err(|error| wrong(error.to_string()))?;
+    let text = text.ok_or_else(|| wrong("it is missing".to_owned()))?;
+    if text.len() as u64 > LARGEST_RESULT {
+        return Err(wrong(format!(
+            "it has {} bytes, of which {LARGEST_RESULT} are read",
+            text.len()
+        )));
+    }
+    let outcome: Outcome =
+        serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    if outcome.lifecycle_type != "buildpack" {
+        return Err(wrong(format!("its lifecycle_type is '{}'", outcome.lifecycle_type)));
+    }
+    let mut app = app.clone();
+    app.staged_commands = outcome.process_types.unwrap_or_default();
+    app.execution_metadata = outcome.execution_metadata;
+    add_sidecars(&mut app, outcome.sidecars.unwrap_or_default())?;
+    let web_starts = |app: &App| app.processes.first().is_some_and(|web| web.command.is_some());
+    if app.staged_commands.is_empty() && !web_starts(&app) {
+        return Err(StagingError::NoCommand);
+    }
+    Ok(Staged {
+        app,
+        detected: outcome.lifecycle_metadata.detected_buildpack,
+        droplet: Size(0),
+        used_cache: false,
+    })
+}
+
+fn add_sidecars(app: &mut App, staged: Vec<StagedSidecar>) -> Result<(), StagingError> {
+    for StagedSidecar { name, command, process_types, memory } in staged {
+        if app.sidecars.iter().any(|own| own.name == name) {
+            return Err(StagingError::Sidecar(name));
+        }
+        app.sidecars.push(Sidecar { name, process_types, command, memory });
+    }
+    Ok(())
+}
+
+/// Moves an output of the container to `target`, in the place of an older one; its size in bytes.
+fn keep(container: &Container, inside: &str, target: &Path) -> Result<u64, StagingError> {
+    let path = container.file(inside);
+    let on = |call| {
+        let path = path.clone();
+        move |source| StagingError::System { call, path, source }
+    };
+    let size = fs::symlink_metadata(&path).map_err(on("stat"))?.len();
+    fs::rename(&path, target).map_err(on("rename"))?;
+    Ok(size)
+}

@@ -1,0 +1,254 @@
+//! What this machine knows of its apps: one directory, private to its user, safe against two cells at once.
+//!
+//! ```text
+//! downloads/        what was fetched: bundle, buildpacks
+//! served/           what the built-in file server serves
+//! roots/            unpacked root file systems of stacks
+//! apps/NAME/staged, running          held while the app is staged, and by its supervisor while it runs
+//! apps/NAME/app.json, droplet.tgz, result.json, staging_report.json, cache-STACK.tgz, log
+//! apps/NAME/key, services.json       0600
+//! apps/NAME/control                  the supervisor's socket
+//! apps/NAME/staging/, instances/     containers, only while in use
+//! ```
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use lifecycle::environment::Environment;
+use lifecycle::file::{self, FileError};
+use lifecycle::report::system_words;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::app::App;
+use crate::remains;
+
+/// Why the state can't be read or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// No directory is named and there is no home.
+    #[error("no place for this cell's state: set CELL_HOME or HOME to a directory")]
+    NoHome,
+    /// A directory or a lock can't be made.
+    #[error("{call} {}: {}", path.display(), system_words(source))]
+    System {
+        /// What failed: `mkdir`.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file can't be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// `app.json` is not what this cell wrote.
+    #[error("{}: {source}; remove the directory to forget the app", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// No app has this name.
+    #[error("no app is named '{0}'; `cell ps` lists those there are")]
+    Unknown(String),
+    /// Another cell stages or runs the app.
+    #[error("another cell is at work on '{0}'; wait for it, or stop the app: cell stop {0}")]
+    Busy(String),
+    /// A name that can't be one of a directory.
+    #[error(
+        "'{0}' can't be an app's name: use letters, digits, blanks, '.', '-' and '_', at most 100"
+    )]
+    Name(String),
+}
+
+/// The directory of this machine's state.
+#[derive(Debug, Clone)]
+pub struct State {
+    root: PathBuf,
+}
+
+/// The directory of one app.
+#[derive(Debug, Clone)]
+pub struct AppDirectory {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+}
+
+/// What a cell does with an app; each can be done by one at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Staging it.
+    Staging,
+    /// Running it.
+    Running,
+}
+
+impl Work {
+    /// The file that is locked.
+    fn lock(self) -> &'static str {
+        match self {
+            Self::Staging => "staged",
+            Self::Running => "running",
+        }
+    }
+
+    /// The directory whose containers it makes.
+    pub fn containers(self) -> &'static str {
+        match self {
+            Self::Staging => "staging",
+            Self::Running => "instances",
+        }
+    }
+}
+
+/// An app with which no other cell does the same while this is held.
+#[derive(Debug)]
+pub struct Lock {
+    _file: Flock<File>,
+}
+
+impl State {
+    /// `CELL_HOME`, else `piecrust` in `XDG_STATE_HOME`, else `~/.local/state/piecrust`; made if need be.
+    pub fn open(environment: &Environment) -> Result<Self, StateError> {
+        let named =
+            |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let root = named("CELL_HOME")
+            .or_else(|| named("XDG_STATE_HOME").map(|path| path.join("piecrust")))
+            .or_else(|| named("HOME").map(|path| path.join(".local/state/piecrust")))
+            .ok_or(StateError::NoHome)?;
+        Self::at(std::path::absolute(&root).unwrap_or(root))
+    }
+
+    /// The state in the directory `root`.
+    pub fn at(root: PathBuf) -> Result<Self, StateError> {
+        let state = Self { root };
+        for directory in ["apps", "downloads", "served", "roots"] {
+            make_directory(&state.root.join(directory))?;
+        }
+        Ok(state)
+    }
+
+    /// A place in it: `downloads`.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The directory of the app `name`, made if need be.
+    pub fn make_app(&self, name: &str) -> Result<AppDirectory, StateError> {
+        let app = self.directory(name)?;
+        make_directory(&app.path)?;
+        Ok(app)
+    }
+
+    /// The directory of the app `name`, which was pushed before.
+    pub fn app(&self, name: &str) -> Result<AppDirectory, StateError> {
+        let app = self.directory(name)?;
+        if app.path.is_dir() { Ok(app) } else { Err(StateError::Unknown(name.to_owned())) }
+    }
+
+    /// All apps, by name.
+    pub fn apps(&self) -> Result<Vec<AppDirectory>, StateError> {
+        let path = self.root.join("apps");
+        let on = |source| StateError::System { call: "read", path: path.clone(), source };
+        let mut apps = Vec::new();
+        for entry in fs::read_dir(&path).map_err(on)? {
+            let entry = entry.map_err(on)?;
+            if let Ok(name) = entry.file_name().into_string() {
+                apps.push(AppDirectory { name, path: entry.path() });
+            }
+        }
+        apps.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(apps)
+    }
+
+    fn directory(&self, name: &str) -> Result<AppDirectory, StateError> {
+        let is_fine = |letter: char| letter.is_alphanumeric() || " .-_".contains(letter);
+        if name.is_empty()
+            || name.len() > 100
+            || name.starts_with('.')
+            || !name.chars().all(is_fine)
+        {
+            return Err(StateError::Name(name.to_owned()));
+        }
+        Ok(AppDirectory { name: name.to_owned(), path: self.root.join("apps").join(name) })
+    }
+}
+
+impl AppDirectory {
+    /// A place in it: `log`.
+    pub fn place(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Keeps other cells from the same work; [`StateError::Busy`] when one is at it.
+    pub fn lock(&self, work: Work) -> Result<Lock, StateError> {
+        let path = self.place(work.lock());
+        let on = |call| {
+            let path = path.clone();
+            move |source| StateError::System { call, path, source }
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(on("open"))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(file) => Ok(Lock { _file: file }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy(self.name.clone())),
+            Err((_, errno)) => Err(on("lock")(errno.into())),
+        }
+    }
+
+    /// Whether a cell is at it.
+    pub fn is_at(&self, work: Work) -> bool {
+        matches!(self.lock(work), Err(StateError::Busy(_)))
+    }
+
+    /// Removes what a cell that was killed left of its work; whether there was something.
+    pub fn clean_up(&self, work: Work, _held: &Lock) -> Result<bool, StateError> {
+        let path = self.place(work.containers());
+        let was_there = path.exists();
+        let on = |source| StateError::System { call: "remove", path: path.clone(), source };
+        remains::remove(&path).map_err(on)?;
+        Ok(was_there)
+    }
+
+    /// The app as it was last staged; `None` when it never was.
+    pub fn read(&self) -> Result<Option<App>, StateError> {
+        let path = self.place("app.json");
+        let Some(text) = file::read(&path)? else { return Ok(None) };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|source| StateError::Record { path, source })
+    }
+
+    /// Keeps the app for the next run, whole or not at all. It holds the values of services: 0600.
+    pub fn write(&self, app: &App) -> Result<(), StateError> {
+        let path = self.place("app.json");
+        let text = serde_json::to_vec_pretty(app)
+            .map_err(|source| StateError::Record { path: path.clone(), source })?;
+        write_private(&path, &text)
+    }
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+    if !path.exists() {
+        let on = |source| StateError::System { call: "open", path: path.to_owned(), source };
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(on)?;
+    }
+    Ok(file::write(path, bytes)?)
+}
+
+fn make_directory(path: &Path) -> Result<(), StateError> {
+    let on = |source| StateError::System { call: "mkdir", path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(on)
+}
