@@ -84,7 +84,7 @@ impl Process {
 pub enum Said {
     /// Line by line to a log.
     Log(Log),
-    /// Together into memory, at most [`KEPT`] bytes of each stream.
+    /// Together into memory, at most `KEPT` bytes of each stream.
     Kept(Arc<Mutex<Vec<u8>>>),
 }
 
