@@ -1,7 +1,7 @@
 //! A container: a place with the platform's directories, in which programs are started.
 //!
-//! With [`Isolation::None`] it is a private tree whose processes are plain ones of this machine, told other paths;
-//! with [`Isolation::Oci`] an OCI runtime makes it (`oci`), and its paths are the platform's own.
+//! With [`Isolation::None`] it is a private tree whose processes are plain ones of this machine, told other paths
+//! than the platform's.
 
 use std::fs::DirBuilder;
 use std::io;
