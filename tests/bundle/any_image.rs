@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -18,6 +18,8 @@ struct Image(Bundle);
 
 /// How a program ended, and what it printed on both streams.
 struct Ended {
+    /// Target, words and status, for the messages of failures.
+    what: String,
     status: Option<i32>,
     output: String,
 }
@@ -36,7 +38,11 @@ impl Image {
             let places = ["/bin/busybox", "/usr/bin/busybox"];
             let busybox = places.iter().find(|path| Path::new(path).exists()).expect("busybox");
             fs::copy(busybox, image.path("bin/busybox")).unwrap();
-            image.run(&["/bin/busybox", "--install", "-s", "/bin"]).succeeds();
+            // `busybox --install` needs /proc.
+            let names = tool(busybox, ["--list"]);
+            for name in names.lines().filter(|name| *name != "busybox") {
+                symlink("busybox", image.path("bin").join(name)).unwrap();
+            }
         }
         images
     }
@@ -46,7 +52,9 @@ impl Image {
         let images = Self::empty();
         let debian = essential_debian();
         for image in &images {
-            tool("tar", ["-xf", debian.to_str().unwrap(), "-C", image.0.root().to_str().unwrap()]);
+            // Devices, which the root of a user namespace may not make, are left out.
+            let root = image.0.root().to_str().unwrap();
+            tool("tar", ["-xf", debian.to_str().unwrap(), "-C", root, "--exclude=./dev/*"]);
         }
         images
     }
@@ -77,10 +85,9 @@ impl Image {
     fn run(&self, words: &[&str]) -> Ended {
         let output = self.command(words).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let what = format!("{}: {words:?}: {}", self.0.target, output.status);
         let output_of_both = text(&output.stdout) + &text(&output.stderr);
-        let output = (output.status.code(), output_of_both);
-        println!("{}: {words:?}: {:?}\n{}", self.0.target, output.0, output.1);
-        Ended { status: output.0, output: output.1 }
+        Ended { status: output.status.code(), what, output: output_of_both }
     }
 
     /// Stages `/app` with one buildpack, whose scripts are these and `release`.
@@ -114,9 +121,9 @@ impl Ended {
 
     /// Checks the status, and that the output has all these parts.
     fn ends(self, status: i32, parts: &[&str]) -> Self {
-        assert_eq!(self.status, Some(status), "{}", self.output);
+        assert_eq!(self.status, Some(status), "{}\n{}", self.what, self.output);
         for part in parts {
-            assert!(self.output.contains(part), "no {part:?} in\n{}", self.output);
+            assert!(self.output.contains(part), "no {part:?}: {}\n{}", self.what, self.output);
         }
         self
     }
@@ -137,15 +144,6 @@ fn essential_debian() -> PathBuf {
         tool("sh", ["-c", sources, tar.to_str().unwrap()]);
     }
     tar
-}
-
-#[test]
-fn root_every_program_tells_its_flags_in_an_empty_image() {
-    for image in Image::empty() {
-        for name in ["builder", "launcher", "shell", "healthcheck", "diego-sshd"] {
-            image.run(&[&format!("/{name}"), "--help"]).ends(0, &["Usage"]);
-        }
-    }
 }
 
 #[test]
@@ -201,6 +199,10 @@ fn root_in_an_empty_image_staging_names_what_is_missing() {
 fn root_in_a_busybox_image_an_app_is_staged_and_launched() {
     for image in Image::busybox() {
         image.directory("tmp");
+        // Once it was the interpreter that was said to be missing.
+        let missing =
+            "bin/supply of buildpack A could not be started: /dev/null is not in this stack";
+        image.stage(&[("supply", "true")]).ends(223, &[missing]);
         works(&image, &["WARNING: this image has no bash."]);
     }
 }
@@ -212,8 +214,10 @@ fn root_in_a_minimal_debian_an_app_is_staged_and_launched() {
     }
 }
 
-/// Staging, launching, a shell; `warnings` are what launcher and shell say beside.
+/// Staging, launching, a shell, where there is a file for `/dev/null`; `warnings` are what launcher and shell say beside.
 fn works(image: &Image, warnings: &[&str]) {
+    image.directory("dev");
+    fs::write(image.path("dev/null"), "").unwrap();
     let scripts = [
         ("supply", "echo supplied > $3/$4/file"),
         ("finalize", "echo 'export SEEN=profile' > $5/seen.sh"),

@@ -21,6 +21,8 @@ use tempfile::TempDir;
 
 /// What every bundle holds, in this order.
 const PROGRAMS: [&str; 5] = ["builder", "launcher", "shell", "healthcheck", "diego-sshd"];
+/// Those that are symbolic links, to builder.
+const LINKS: [&str; 2] = ["launcher", "shell"];
 
 fn dist() -> PathBuf {
     std::env::var_os("DIST").map_or_else(|| workspace().join("dist"), PathBuf::from)

@@ -79,6 +79,9 @@ impl ScriptError {
     }
 }
 
+/// What scripts have as stdin.
+const NULL: &str = "/dev/null";
+
 /// Why a script did not start, and what helps.
 fn start_advice(path: &Path, cause: &io::Error) -> String {
     match cause.raw_os_error().map(Errno::from_raw) {
@@ -86,8 +89,14 @@ fn start_advice(path: &Path, cause: &io::Error) -> String {
             "it is not executable; set its executable bit in the buildpack".to_owned()
         }
         Some(Errno::ENOENT) => match interpreter(path) {
-            Some(interpreter) => format!("its interpreter {interpreter} is not in this stack"),
             None => "the buildpack has no such script".to_owned(),
+            Some(interpreter) if !Path::new(&interpreter).exists() => {
+                format!("its interpreter {interpreter} is not in this stack")
+            }
+            Some(_) if !Path::new(NULL).exists() => format!("{NULL} is not in this stack"),
+            Some(interpreter) => {
+                format!("the loader of its interpreter {interpreter} is not in this stack")
+            }
         },
         Some(Errno::ENOEXEC) => match Architecture::of_file(path) {
             Ok(Some(other)) => {
