@@ -202,6 +202,7 @@ fn clients_that_never_log_in_are_cut_after_a_minute() {
     let mut stuck = server.connect();
     stuck.write_all(b"SSH-2.0-stuck\r\n").unwrap();
     let began = Instant::now();
+    wait_for("three connections", || (server.descriptors() >= before + 3).then_some(()));
     // A byte now and then does not help.
     while server.descriptors() > before && began.elapsed() < Duration::from_secs(100) {
         let _written = slow.write_all(b"x");
