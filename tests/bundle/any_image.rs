@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use suite::{tool, wait_for, xxhash};
+use suite::{free_port, tool, wait_for, xxhash};
 
 use crate::Bundle;
 
@@ -250,8 +250,7 @@ impl Drop for Daemon {
 #[test]
 fn root_in_an_empty_image_sshd_greets() {
     for image in Image::empty() {
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let address = format!("-address=127.0.0.1:{port}");
         let words = ["/diego-sshd", &address, "-allowUnauthenticatedClients", "-inheritDaemonEnv"];
         let _daemon = Daemon(image.command(&words).spawn().unwrap());

@@ -9,6 +9,7 @@
 )]
 
 mod container;
+mod port;
 mod running;
 pub mod ssh;
 mod staged;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use container::Container;
+pub use port::free_port;
 pub use running::{Running, is_alive};
 pub use staged::{Server, Staged};
 

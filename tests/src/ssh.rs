@@ -5,7 +5,7 @@ mod client;
 mod terminal;
 
 use std::fs::{self, File};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::running::as_a_shell_sees;
-use crate::{program, tool, wait_for, workspace};
+use crate::{free_port, program, tool, wait_for, workspace};
 
 pub use client::{Client, Outcome, run};
 pub use terminal::Terminal;
@@ -287,7 +287,7 @@ fn ours(directory: &Path, flags: &[String]) -> Command {
 fn openssh(directory: &Path) -> Command {
     // Where it locks its unprivileged child in; made by Debian's service, which is not started here.
     fs::create_dir_all("/run/sshd").unwrap();
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let path = |name: &str| directory.join(name).display().to_string();
     let settings = format!(
         "Port {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\n\

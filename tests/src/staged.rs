@@ -2,7 +2,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::running::as_a_shell_sees;
-use crate::{program, tool, wait_for};
+use crate::{free_port, program, tool, wait_for};
 
 /// A finished staging.
 #[derive(Debug)]
@@ -158,8 +158,7 @@ impl Staged {
 
     /// Launches the droplet's staged command as a server on a free port.
     pub fn serve(&self) -> Server {
-        let port =
-            TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let log = File::create(self.path("app.log")).unwrap();
         let mut command = self.launcher("");
         command.process_group(0);

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use suite::ssh::{Client, HOST, Outcome, SshServer, run};
-use suite::wait_for;
+use suite::{free_port, wait_for};
 
 use super::{dbclient, noise, putty};
 
@@ -51,11 +51,6 @@ fn unix_echo(path: &PathBuf) {
             });
         }
     });
-}
-
-/// A port nobody listens on, most likely.
-fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Sends `input`, closes that half, and gives everything that comes back.

@@ -220,8 +220,8 @@ fn credhub_problems_are_status_4() {
 
 #[test]
 fn a_credhub_that_does_not_answer_is_asked_as_often_as_told() {
-    // Plain http works without TLS; nobody listens on a port just given back.
-    let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    // Plain http works without TLS; nobody listens on this port.
+    let port = suite::free_port();
     let certificates = ["CF_INSTANCE_CERT", "CF_INSTANCE_KEY"];
     let stage = certificates.into_iter().fold(single(), |stage, name| stage.env(name, "/nope"));
     let staged = stage

@@ -1,7 +1,7 @@
 //! nginx, the server that most blobstores are behind.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 
 use suite::wait_for;
@@ -22,7 +22,7 @@ impl Web {
         // nginx drops root's rights.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(dir.path(), open).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = suite::free_port();
         let nginx = spawn(&dir, port, directives);
         Self { dir, port, nginx }
     }

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use crate::daemon::{Daemon, command, end_of, free_address, made, rsa, run};
+use crate::daemon::{Daemon, command, end_of, made, rsa, run};
 
 /// `(message, text that its data has)` of each line on stdout.
 fn assert_lines(flags: &[&str], expected: &[(&str, &str)]) {
@@ -123,7 +123,7 @@ fn names_in_lists_that_are_unknown_are_warnings() {
 
 #[test]
 fn an_address_that_cannot_be_listened_on_ends_with_1_and_is_not_called_started() {
-    let holder = TcpListener::bind(free_address()).unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
     let in_use = format!("listen tcp {taken}: bind: address already in use");
     for (address, error) in [
@@ -144,7 +144,7 @@ fn an_address_that_cannot_be_listened_on_ends_with_1_and_is_not_called_started()
 #[test]
 fn below_the_sentence_stands_which_setting_is_meant() {
     let one_line = format!("-hostKey={}", rsa().private.replace('\n', " "));
-    let holder = TcpListener::bind(free_address()).unwrap();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = holder.local_addr().unwrap().port();
     for (flags, sentence, explanation) in [
         (

@@ -1,7 +1,6 @@
 //! nginx over HTTP and HTTPS: files, git's dumb protocol, and its smart one by `git http-backend`.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -23,7 +22,7 @@ impl Web {
         let dir = TempDir::new().unwrap();
         fs::create_dir(dir.path().join("root")).unwrap();
         certificates(dir.path());
-        let [port, tls_port] = free_ports();
+        let [port, tls_port] = [suite::free_port(), suite::free_port()];
         fs::write(dir.path().join("nginx.conf"), configuration(dir.path(), port, tls_port))
             .unwrap();
         let socket = format!("unix:{}", dir.path().join("cgi").display());
@@ -37,7 +36,7 @@ impl Web {
             .spawn()
             .unwrap();
         let web = Self { dir, port, tls_port, programs: vec![gateway, nginx] };
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + suite::DEADLINE;
         while std::net::TcpStream::connect(("127.0.0.1", tls_port)).is_err() {
             assert!(Instant::now() < deadline, "nginx does not start");
             thread::sleep(Duration::from_millis(10));
@@ -70,11 +69,6 @@ impl Drop for Web {
             program.wait().unwrap();
         }
     }
-}
-
-fn free_ports() -> [u16; 2] {
-    let held = [0; 2].map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap());
-    held.map(|listener| listener.local_addr().unwrap().port())
 }
 
 fn configuration(dir: &Path, port: u16, tls_port: u16) -> String {
