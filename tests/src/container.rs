@@ -191,12 +191,24 @@ impl Container {
 
     /// Gives it the IPv4 address that health checks look for, on one end of a cable to nowhere.
     pub fn give_address(&self, address: &str) {
-        let state = self.runc("state").arg(&self.name).output().unwrap();
-        let state: Value = serde_json::from_slice(&state.stdout).unwrap();
         let script = "ip link add eth0 type veth peer name eth1 && ip link set eth1 up \
             && ip addr add \"$0\" dev eth0 && ip link set eth0 up";
+        tool("nsenter", self.in_its_network(&["sh", "-c", script, address]));
+    }
+
+    /// A program of this machine, with its files, that sees the container's network: as clients do.
+    pub fn client(&self, words: &[&str]) -> Command {
+        let mut client = Command::new("nsenter");
+        client.args(self.in_its_network(words));
+        client
+    }
+
+    fn in_its_network(&self, words: &[&str]) -> Vec<String> {
+        let state = self.runc("state").arg(&self.name).output().unwrap();
+        let state: Value = serde_json::from_slice(&state.stdout).unwrap();
         let pid = state["pid"].to_string();
-        tool("nsenter", ["-t", &pid, "-n", "sh", "-c", script, address]);
+        let entering = ["-t", &pid, "-n", "--"].into_iter().chain(words.iter().copied());
+        entering.map(str::to_owned).collect()
     }
 
     /// Unpacks an archive into a directory as the platform does (8.2): GNU tar as user 2000.

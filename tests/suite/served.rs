@@ -12,13 +12,17 @@ use lifecycle::http::{Client, transfer::TIMEOUTS};
 use lifecycle::url::Url;
 use nix::sys::signal::Signal;
 use serde_json::Value;
-use suite::{Container, Stage, program, tool, wait_for};
+use suite::ssh::{keygen, run};
+use suite::{Container, Running, Stage, program, tool, wait_for};
 use tempfile::TempDir;
 
 use crate::container::{PROCFILE, READS_STDIN, environment, fixture, packed, start_staging};
 
 /// A bundle's programs, as `scripts/bundle` packs them.
 const PROGRAMS: [&str; 5] = ["builder", "launcher", "shell", "healthcheck", "diego-sshd"];
+
+/// The instance's address.
+const ADDRESS: &str = "10.255.3.7";
 
 /// A file server with its directory, and a cell's cache.
 struct Platform {
@@ -43,7 +47,7 @@ impl Platform {
         self.dir.path().join("static").join(name)
     }
 
-    /// Packs this build's programs, without what only debuggers need.
+    /// Packs this build's programs, without what only debuggers need, but with their links.
     fn make_bundle(&self, name: &str) {
         let programs = program("builder");
         let (programs, stripped) = (programs.parent().unwrap(), self.dir.path().join("stripped"));
@@ -52,7 +56,9 @@ impl Platform {
         }
         let names = PROGRAMS.join(" ");
         let script = format!(
-            "for name in {names}; do strip -o \"$1/$name\" \"$2/$name\"; done
+            "for name in {names}; do
+               if [ -L \"$2/$name\" ]; then cp -P \"$2/$name\" \"$1\"; else strip -o \"$1/$name\" \"$2/$name\"; fi
+             done
              tar -czf \"$0\" -C \"$1\" {names}"
         );
         shell(&script, &[&self.path(name), &stripped, programs]);
@@ -98,7 +104,7 @@ fn root_bundle_buildpacks_app_and_droplet_come_from_the_file_server() {
 
     let bundle = platform.directory("lifecycle/bundle.tgz");
     for name in PROGRAMS {
-        let found = bundle.path().join(name).symlink_metadata().unwrap();
+        let found = bundle.path().join(name).metadata().unwrap();
         assert_eq!((found.is_file(), found.permissions().mode() & 0o777), (true, 0o755), "{name}");
     }
     let buildpacks = [(READS_STDIN, "reads-stdin.zip"), (PROCFILE, "procfile.zip")];
@@ -114,20 +120,66 @@ fn root_bundle_buildpacks_app_and_droplet_come_from_the_file_server() {
     let again = platform.directory("lifecycle/bundle.tgz");
     assert!(again.was_cached() && again.path() == bundle.path());
     let mut running = container(&again, &[]);
-    running.give_address("10.255.3.7/24");
+    running.give_address(&format!("{ADDRESS}/24"));
     running.unpack(platform.archive("droplet").path(), "/home/vcap");
-    is_launched_and_healthy(&mut running);
-}
-
-/// The launcher of the bundle makes the app answer its health check, until it is stopped.
-fn is_launched_and_healthy(container: &mut Container) {
-    let environment = environment(&[("PORT", "8080"), ("INSTANCE_INDEX", "0"), ("LC_ALL", "C")]);
-    let app = container.start(&["/tmp/lifecycle/launcher", "app", "", ""], &environment);
-    let check = ["/tmp/lifecycle/healthcheck", "-port=8080", "-uri=/", "-timeout=1000ms"];
-    wait_for("the app to be healthy", || {
-        Some(container.run(&check, &environment)).filter(|check| check.status == 0)
-    });
+    let app = is_launched_and_healthy(&mut running);
+    lets_people_in(&mut running);
     app.signal(Signal::SIGTERM);
     let ended = app.finish();
     assert_eq!((ended.status, ended.stderr.as_str()), (143, ""), "{ended}");
+}
+
+/// What the platform gives to the processes of an instance.
+fn of_the_instance() -> Vec<(&'static str, &'static str)> {
+    environment(&[("PORT", "8080"), ("INSTANCE_INDEX", "0"), ("LC_ALL", "C")])
+}
+
+/// The launcher of the bundle makes the app answer its health check.
+fn is_launched_and_healthy(container: &mut Container) -> Running {
+    let app = container.start(&["/tmp/lifecycle/launcher", "app", "", ""], &of_the_instance());
+    let check = ["/tmp/lifecycle/healthcheck", "-port=8080", "-uri=/", "-timeout=1000ms"];
+    wait_for("the app to be healthy", || {
+        Some(container.run(&check, &of_the_instance())).filter(|check| check.status == 0)
+    });
+    app
+}
+
+/// The daemon with the platform's arguments (5.3), and OpenSSH's client: a session in the container, one in the app's
+/// environment, which the bundle's shell computes, and the daemon's end.
+fn lets_people_in(container: &mut Container) {
+    let keys = TempDir::with_prefix("keys-").unwrap();
+    let path = |name: &str| keys.path().join(name);
+    keygen("rsa -b 2048", &path("key"));
+    let public = fs::read_to_string(path("key.pub")).unwrap();
+    fs::write(path("known_hosts"), format!("[{ADDRESS}]:2222 {public}")).unwrap();
+    // Nothing of this machine's user.
+    let settings = format!(
+        "Host box\n HostName {ADDRESS}\n Port 2222\n User vcap\n IdentityFile {0}/key\n IdentitiesOnly yes\n \
+         UserKnownHostsFile {0}/known_hosts\n BatchMode yes\n LogLevel ERROR\n",
+        keys.path().display(),
+    );
+    let config = path("config");
+    fs::write(&config, settings).unwrap();
+    let words = [
+        "/tmp/lifecycle/diego-sshd",
+        "-address=0.0.0.0:2222",
+        &format!("-hostKey={}", fs::read_to_string(path("key")).unwrap()),
+        &format!("-authorizedKey={}", public.trim_end()),
+        "-inheritDaemonEnv",
+        "-logLevel=fatal",
+    ];
+    let daemon = container.start(&words, &of_the_instance());
+    let ssh = |variable: &str, command: &str| {
+        let set = format!("SetEnv={variable}");
+        let words = ["ssh", "-F", config.to_str().unwrap(), "-T", "-o", &set, "box", command];
+        run(container.client(&words).env_remove("SSH_AUTH_SOCK"), b"")
+    };
+    wait_for("a session", || Some(ssh("A=", "true")).filter(|session| session.status == 0));
+    let plain = ssh("A=", "id -u; echo $PWD $PORT ${DEPS_DIR-no deps}");
+    plain.prints("2000\n/home/vcap 8080 no deps\n");
+    let in_app = ssh("CF_SSH_APP_ENV=1", "echo $PWD $PORT $DEPS_DIR; exit 7").ends_with(7);
+    assert_eq!(in_app.stdout, "/home/vcap/app 8080 /home/vcap/deps\n", "{in_app}");
+    daemon.signal(Signal::SIGTERM);
+    let ended = daemon.finish().succeeds();
+    assert_eq!(ended.stdout.clone() + &ended.stderr, "", "{ended}");
 }
