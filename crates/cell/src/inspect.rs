@@ -49,7 +49,8 @@ pub struct Content {
 pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
     let mut path = PathBuf::from(&flags.droplet);
     let mut process_types = BTreeMap::new();
-    if !path.exists() {
+    // A directory of that name is the source of an app, most likely of this one.
+    if !path.is_file() {
         let directory = here.state.app(&flags.droplet.to_string_lossy())?;
         path = directory.place("droplet.tgz");
         process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();

@@ -7,6 +7,7 @@
 
 pub mod app;
 pub mod buildpacks;
+pub mod builtin;
 pub mod bundle;
 pub mod command_line;
 pub mod container;

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use lifecycle::architecture::Architecture;
 use lifecycle::environment::Environment;
 use lifecycle::file;
 
 use crate::app::App;
 use crate::buildpacks::{self, Buildpack};
+use crate::builtin;
 use crate::bundle;
 use crate::command_line::{Push, Stage};
 use crate::definition::{self, Definition};
@@ -146,13 +146,7 @@ fn stack(flags: &Stage, app: &App, context: &Context) -> Result<Stack, CellError
         context.screen.tell(&Event::Warning { text });
     }
     if !stacks.iter().any(|stack| stack.name == HOST) {
-        stacks.push(Stack {
-            name: HOST.to_owned(),
-            description: "this machine's own files".to_owned(),
-            rootfs: None,
-            architecture: Architecture::own(),
-            buildpacks: Vec::new(),
-        });
+        stacks.push(builtin::stack(&context.state)?);
     }
     let names: Vec<_> = stacks.iter().map(|stack| stack.name.clone()).collect();
     let wanted = if app.stack.is_empty() {

@@ -23,6 +23,9 @@ use crate::state::AppDirectory;
 /// What a result holds at most, in bytes (platform contract, 3.3).
 const LARGEST_RESULT: u64 = 51_200;
 
+/// What our builder leaves beside its result.
+const REPORT: &str = "/tmp/staging_report.json";
+
 /// Why an app could not be staged.
 #[derive(Debug, thiserror::Error)]
 pub enum StagingError {
@@ -168,6 +171,10 @@ fn stage_in(
     let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
     keep(container, "/tmp/output-cache", &cache)?;
     keep(container, "/tmp/result.json", &order.directory.place("result.json"))?;
+    // Not every builder leaves one.
+    if container.file(REPORT).exists() {
+        keep(container, REPORT, &order.directory.place("staging_report.json"))?;
+    }
     staged.droplet = Size(droplet);
     say(&format!("Uploaded droplet ({})", staged.droplet));
     say("Uploading complete");

@@ -1,6 +1,8 @@
 //! What this machine knows of its apps: one directory, private to its user, safe against two cells at once.
 //!
 //! ```text
+//! bundle/           the bundle made of the programs beside this one
+//! buildpacks/       the built-in ones
 //! downloads/        what was fetched: bundle, buildpacks
 //! served/           what the built-in file server serves
 //! roots/            unpacked root file systems of stacks

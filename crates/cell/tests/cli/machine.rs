@@ -1,0 +1,136 @@
+//! A machine of a test's own, and what `cell` says on it.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::installed::CELL;
+
+/// A machine with nothing on it; its apps are stopped in the end.
+pub(crate) struct Machine {
+    directory: TempDir,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Self {
+        let directory = TempDir::with_prefix("cell-").unwrap();
+        Self { directory }
+    }
+
+    pub(crate) fn app(&self, files: &[(&str, &str)]) -> PathBuf {
+        let app = self.directory.path().join("shop");
+        fs::create_dir_all(&app).unwrap();
+        for (name, text) in files {
+            fs::write(app.join(name), text).unwrap();
+        }
+        app
+    }
+
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&*CELL);
+        command.args(words);
+        command
+            .current_dir(self.directory.path())
+            .env("CELL_HOME", self.state())
+            .env_remove("CELL_STACKS");
+        command
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub(crate) fn cell(&self, words: &[&str]) -> Said {
+        Said(self.command(words).output().unwrap())
+    }
+
+    /// Pushes the app and gives its URL.
+    pub(crate) fn push(&self, app: &Path) -> String {
+        let said = self.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]);
+        let events = said.succeeds().events();
+        events.iter().find(|it| it["event"] == "running").unwrap()["url"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.state().join("apps/shop/log")).unwrap()
+    }
+
+    /// Processes of this machine's containers, and those that keep them.
+    pub(crate) fn processes(&self) -> Vec<Pid> {
+        let marker = self.state().into_os_string().into_string().unwrap();
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+            let Ok(number) = entry.file_name().to_string_lossy().parse() else { continue };
+            let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
+            if String::from_utf8_lossy(&environment).contains(&marker) {
+                found.push(Pid::from_raw(number));
+            }
+        }
+        found
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for pid in self.processes() {
+            let _gone = kill(pid, Signal::SIGKILL);
+        }
+    }
+}
+
+/// What a command said.
+pub(crate) struct Said(pub(crate) Output);
+
+impl Said {
+    pub(crate) fn succeeds(self) -> Self {
+        assert!(self.0.status.success(), "{}\n{}", self.out(), self.error());
+        self
+    }
+
+    pub(crate) fn fails(self, status: i32) -> String {
+        assert_eq!(self.0.status.code(), Some(status), "{}\n{}", self.out(), self.error());
+        self.error()
+    }
+
+    pub(crate) fn out(&self) -> String {
+        String::from_utf8_lossy(&self.0.stdout).into_owned()
+    }
+
+    pub(crate) fn error(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
+    /// The lines that are JSON: the log is in between.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.out().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+}
+
+pub(crate) fn get(url: &str) -> String {
+    let address = url.strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET / HTTP/1.0\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}

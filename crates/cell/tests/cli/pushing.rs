@@ -1,0 +1,95 @@
+//! Apps pushed, asked, entered, changed and stopped.
+
+use std::fs;
+use std::path::Path;
+
+use crate::machine::{Machine, eventually, get};
+
+#[test]
+fn an_app_is_pushed_asked_entered_changed_and_stopped() {
+    let machine = Machine::new();
+    let app = machine.app(&[
+        ("index.html", "first"),
+        ("Staticfile", ""),
+        ("manifest.yml", "applications: [{name: shop, routes: [], env: {COLOUR: red}}]"),
+    ]);
+    let url = machine.push(&app);
+    assert!(get(&url).ends_with("first"));
+    let said = machine.cell(&["ssh", "shop", "--", "echo $COLOUR; cat app/index.html; exit 7"]);
+    assert_eq!(
+        (said.0.status.code(), said.out().as_str()),
+        (Some(7), "red\nfirst"),
+        "{}",
+        said.error()
+    );
+    fs::write(app.join("index.html"), "second").unwrap();
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
+    assert!(said.out().contains("with the cache of the last staging"), "{}", said.out());
+    assert!(
+        said.error().contains("manifest: applications[0].routes has no effect on one machine"),
+        "{}",
+        said.error()
+    );
+    let listed = machine.cell(&["ps", "--json"]).succeeds().events();
+    assert_eq!(
+        (listed.len(), &listed[0]["state"], &listed[0]["ready"]),
+        (1, &"running".into(), &true.into())
+    );
+    assert!(get(listed[0]["url"].as_str().unwrap()).ends_with("second"));
+    assert!(machine.cell(&["inspect", "shop"]).succeeds().out().contains("Process web: "));
+    machine.cell(&["stop", "shop"]).succeeds();
+    eventually("nothing is left to run", || machine.processes().is_empty());
+    let left: Vec<_> = fs::read_dir(machine.state().join("apps/shop"))
+        .unwrap()
+        .map(|it| it.unwrap().file_name())
+        .collect();
+    assert!(!left.iter().any(|name| name == "instances" || name == "staging"), "{left:?}");
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+#[test]
+fn each_fixture_app_runs_with_the_buildpacks_in_the_program() {
+    let machine = Machine::new();
+    for (name, buildpack, words) in [
+        ("static", "static", "A page out of a droplet"),
+        ("procfile", "procfile", "Started with a greeting from .profile"),
+        ("python", "python", "Temperatures, by bottle"),
+        ("node", "node", "s\n"),
+    ] {
+        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/apps").join(name);
+        let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
+        let events = said.events();
+        let staged = events.iter().find(|it| it["event"] == "staged").unwrap();
+        assert_eq!(staged["buildpack"], buildpack, "{events:?}");
+        let url = events.iter().find(|it| it["event"] == "running").unwrap()["url"].clone();
+        let answer = get(url.as_str().unwrap());
+        assert!(answer.contains("200") && answer.contains(words), "{name}: {answer}");
+        machine.cell(&["stop", name]).succeeds();
+    }
+}
+
+#[test]
+fn stacks_are_what_the_file_says() {
+    let machine = Machine::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks-fixtures");
+    let app = machine.app(&[("index.html", "here")]);
+    let path = app.to_str().unwrap();
+    let file = fixtures.join("stacks.yml");
+    let said = machine.cell(&["stage", path, "--stacks", file.to_str().unwrap()]).succeeds();
+    assert!(said.out().contains("on stack host with python_buildpack, node_"), "{}", said.out());
+    // The working directory's file, whose first stack is the one that is taken.
+    let text = format!(
+        "stacks:\n  mine:\n    install_buildpacks: [pages]\n    releases: {{pages: {{directory: {}}}}}\n",
+        fixtures.join("static").display()
+    );
+    fs::write(app.parent().unwrap().join("stacks.yml"), text).unwrap();
+    let said = machine.cell(&["stage", path]).succeeds();
+    assert!(
+        said.out().contains("Staging shop on stack mine with pages_buildpack"),
+        "{}",
+        said.out()
+    );
+    let said = machine.cell(&["stage", path, "-s", "host", "-b", "static"]).succeeds();
+    assert!(said.out().contains("on stack host with static_buildpack"), "{}", said.out());
+}
