@@ -52,9 +52,15 @@ pub enum DefinitionError {
     /// A `--var` is none.
     #[error(transparent)]
     Variable(#[from] VariableError),
-    /// The manifest has several apps and none was chosen, or not the one that was.
-    #[error("the manifest has {}; choose one by --name", .0.join(", "))]
+    /// The manifest has several apps, but not the one that was chosen.
+    #[error("the manifest has {}; choose one of them by --name", .0.join(", "))]
     Choice(Vec<String>),
+    /// One of several apps has no name.
+    #[error("the manifest has an app without name; of several, each needs one")]
+    Nameless,
+    /// Flags that are for one app are given for several.
+    #[error("the manifest has {}: what flags say of an app can't be for all of them; choose one by --name", .0.join(", "))]
+    Several(Vec<String>),
     /// The services file is not `VCAP_SERVICES`.
     #[error("{}: expected an object of lists, as VCAP_SERVICES is: {problem}", path.display())]
     Services {
@@ -83,19 +89,33 @@ pub struct Definition {
     pub warnings: Vec<String>,
 }
 
-/// Reads manifest, variables and services, and puts the flags over them.
-pub fn read(flags: &Stage) -> Result<Definition, DefinitionError> {
-    let directory = flags.directory.clone();
-    if !directory.is_dir() {
-        return Err(DefinitionError::Directory(directory));
+/// Reads manifest, variables and services, and puts the flags over them: all apps of the manifest, or the one named.
+pub fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
+    if !flags.directory.is_dir() {
+        return Err(DefinitionError::Directory(flags.directory.clone()));
     }
     let (path, text) = manifest_text(flags)?;
     let read = manifest::read(&text, &variables(flags)?);
     let read = read.map_err(|source| DefinitionError::Manifest { path: path.clone(), source })?;
     let wanted = choose(read.apps, flags.name.as_deref())?;
+    if wanted.len() > 1 && (flags.stack.is_some() || !flags.buildpacks.is_empty()) {
+        return Err(DefinitionError::Several(names(&wanted)));
+    }
+    let mut warnings = read.warnings;
+    // Said once, not for each app.
+    let one = |app| define(app, flags, &path, std::mem::take(&mut warnings));
+    wanted.into_iter().map(one).collect()
+}
+
+fn define(
+    wanted: manifest::App,
+    flags: &Stage,
+    manifest: &Path,
+    warnings: Vec<String>,
+) -> Result<Definition, DefinitionError> {
     // A manifest's paths are relative to it; without one, the directory is the app.
-    let base = path.parent().map_or_else(|| directory.clone(), Path::to_owned);
-    let files = wanted.path.as_ref().map_or(directory, |path| base.join(path));
+    let base = manifest.parent().map_or_else(|| flags.directory.clone(), Path::to_owned);
+    let files = wanted.path.as_ref().map_or_else(|| flags.directory.clone(), |it| base.join(it));
     if !files.is_dir() {
         return Err(DefinitionError::Directory(files));
     }
@@ -112,7 +132,7 @@ pub fn read(flags: &Stage) -> Result<Definition, DefinitionError> {
         base: if own_buildpacks { base } else { PathBuf::from(".") },
         app: app(name, flags.stack.clone(), services, wanted),
         files,
-        warnings: read.warnings,
+        warnings,
     })
 }
 
@@ -142,21 +162,25 @@ fn variables(flags: &Stage) -> Result<Variables, DefinitionError> {
     Ok(variables)
 }
 
-/// The manifest's only app, or the one of that name; an app of its own where the manifest has none.
+/// The manifest's apps, or the one of that name; an app of its own where the manifest has none.
 fn choose(
     mut apps: Vec<manifest::App>,
     name: Option<&str>,
-) -> Result<manifest::App, DefinitionError> {
-    let nameless =
-        |app: &manifest::App| app.name.clone().unwrap_or_else(|| "an app without name".to_owned());
+) -> Result<Vec<manifest::App>, DefinitionError> {
     let found = apps.iter().position(|app| name.is_some() && app.name.as_deref() == name);
     match (found, apps.len()) {
-        (Some(index), _) => Ok(apps.swap_remove(index)),
-        (None, 0) => Ok(manifest::App { processes: vec![web()], ..manifest::App::default() }),
+        (Some(index), _) => Ok(vec![apps.swap_remove(index)]),
+        (None, 0) => Ok(vec![manifest::App { processes: vec![web()], ..manifest::App::default() }]),
         // `--name` renames the only app there is, as `cf push NAME` does.
-        (None, 1) => Ok(apps.swap_remove(0)),
-        (None, _) => Err(DefinitionError::Choice(apps.iter().map(nameless).collect())),
+        (None, 1) => Ok(apps),
+        (None, _) if name.is_some() => Err(DefinitionError::Choice(names(&apps))),
+        (None, _) if apps.iter().any(|app| app.name.is_none()) => Err(DefinitionError::Nameless),
+        (None, _) => Ok(apps),
     }
+}
+
+fn names(apps: &[manifest::App]) -> Vec<String> {
+    apps.iter().filter_map(|app| app.name.clone()).collect()
 }
 
 fn web() -> manifest::Process {

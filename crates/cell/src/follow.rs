@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use lifecycle::report::say;
+use crate::screen::Screen;
 
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -18,12 +18,15 @@ pub struct Follower {
     path: PathBuf,
     reader: Option<BufReader<File>>,
     partial: Vec<u8>,
+    screen: Screen,
+    /// The last line that was printed.
+    last: String,
 }
 
 impl Follower {
     /// From the log's end as it is now.
-    pub fn at_end(path: &Path) -> io::Result<Self> {
-        let mut follower = Self::at_start(path);
+    pub fn at_end(path: &Path, screen: &Screen) -> io::Result<Self> {
+        let mut follower = Self::at_start(path, screen);
         follower.open()?;
         if let Some(reader) = &mut follower.reader {
             reader.seek(SeekFrom::End(0))?;
@@ -32,8 +35,15 @@ impl Follower {
     }
 
     /// From the log's start.
-    pub fn at_start(path: &Path) -> Self {
-        Self { path: path.to_owned(), reader: None, partial: Vec::new() }
+    pub fn at_start(path: &Path, screen: &Screen) -> Self {
+        let screen = screen.clone();
+        Self {
+            path: path.to_owned(),
+            reader: None,
+            partial: Vec::new(),
+            screen,
+            last: String::new(),
+        }
     }
 
     /// Prints what is new.
@@ -43,7 +53,9 @@ impl Follower {
             let Some(reader) = &mut self.reader else { return Ok(()) };
             while reader.read_until(b'\n', &mut self.partial)? > 0 && self.partial.ends_with(b"\n")
             {
-                say(&String::from_utf8_lossy(&self.partial));
+                let line = String::from_utf8_lossy(&self.partial);
+                line.trim_end_matches('\n').clone_into(&mut self.last);
+                self.screen.log(&self.last);
                 self.partial.clear();
             }
             if !self.was_replaced()? {
@@ -53,11 +65,11 @@ impl Follower {
         }
     }
 
-    /// Prints what comes until `is_over`.
-    pub fn follow(&mut self, mut is_over: impl FnMut() -> bool) -> io::Result<()> {
+    /// Prints what comes until `is_over`, which is told the last line.
+    pub fn follow(&mut self, mut is_over: impl FnMut(&str) -> bool) -> io::Result<()> {
         loop {
             // Asked first: what was written before the end is still printed.
-            let over = is_over();
+            let over = is_over(&self.last);
             self.print()?;
             if over {
                 return Ok(());

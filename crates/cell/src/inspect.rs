@@ -57,7 +57,7 @@ pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
     }
     let mut content = read(&path).map_err(CellError::on(path.display().to_string()))?;
     content.process_types = process_types;
-    if here.screen.json {
+    if here.screen.is_json() {
         say(&serde_json::to_string(&content).unwrap_or_default());
     } else {
         show(&content);

@@ -64,7 +64,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     };
     let environment = Environment::inherited();
     let state = State::open(&environment)?;
-    let context = Context { environment, state, screen: Screen { json: line.json } };
+    let screen = Screen::new(line.json, &environment);
+    let context = Context { environment, state, screen };
     match line.command {
         Command::Push(flags) => push::push(&flags, &context),
         Command::Stage(flags) => push::stage(&flags, &context),

@@ -3,6 +3,7 @@
 //! Rules of the platform (its contract, 10): output is split at `\n` and `\r`, empty lines are dropped, and a line
 //! longer than 61,440 bytes is cut at a letter's boundary.
 
+use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 /// A line is cut here, in bytes.
 const LONGEST_LINE: usize = 61_440;
@@ -17,12 +19,53 @@ const LONGEST_LINE: usize = 61_440;
 const LARGEST_FILE: u64 = 10 << 20;
 
 /// Which of a process's streams a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Stream {
     /// Standard output.
+    #[serde(rename = "out")]
     Out,
     /// Standard error.
+    #[serde(rename = "err")]
     Error,
+}
+
+/// A line of a log, taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Line<'a> {
+    /// When it was written.
+    pub time: &'a str,
+    /// Who wrote it: `APP/PROC/WEB/0`.
+    pub source: &'a str,
+    /// Where.
+    pub stream: Stream,
+    /// What.
+    pub text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    /// The line as [`Log`] writes it, with or without its end; `None` for any other.
+    pub fn parse(line: &'a str) -> Option<Self> {
+        let line = line.strip_suffix('\n').unwrap_or(line);
+        let (time, rest) = line.trim_start_matches(' ').split_once(" [")?;
+        let (source, rest) = rest.split_once("] ")?;
+        let (stream, text) = match rest.split_once(' ')? {
+            ("OUT", text) => (Stream::Out, text),
+            ("ERR", text) => (Stream::Error, text),
+            _ => return None,
+        };
+        Some(Self { time, source, stream, text })
+    }
+
+    /// What stands before its text.
+    pub fn head(&self) -> String {
+        head(self.time, self.source, self.stream)
+    }
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.head(), self.text)
+    }
 }
 
 /// Where lines go. Clones write to the same file.
@@ -48,7 +91,7 @@ impl Log {
 
     /// Writes one line of `source` (`APP/PROC/WEB/0`). A full disk loses the line, not the app.
     pub fn line(&self, source: &str, stream: Stream, text: &[u8]) {
-        let mut line = head(Timestamp::now(), source, stream).into_bytes();
+        let mut line = head(&time(Timestamp::now()), source, stream).into_bytes();
         line.extend_from_slice(text);
         line.push(b'\n');
         self.file.lock().unwrap_or_else(PoisonError::into_inner).append(&line);
@@ -97,13 +140,17 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
+/// `2026-11-21T14:00:00.12+0000`.
+fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S.%2f+0000").to_string()
+}
+
 /// `   2026-11-21T14:00:00.12+0000 [APP/PROC/WEB/0] OUT `.
-fn head(time: Timestamp, source: &str, stream: Stream) -> String {
+fn head(time: &str, source: &str, stream: Stream) -> String {
     let stream = match stream {
         Stream::Out => "OUT",
         Stream::Error => "ERR",
     };
-    let time = time.strftime("%Y-%m-%dT%H:%M:%S.%2f+0000");
     format!("   {time} [{source}] {stream} ")
 }
 
@@ -175,11 +222,15 @@ mod tests {
 
     #[test]
     fn a_line_begins_with_time_source_and_stream() {
-        let time: Timestamp = "2026-11-21T14:00:00.129Z".parse().unwrap();
+        let at: Timestamp = "2026-11-21T14:00:00.129Z".parse().unwrap();
+        let written = format!("{}[x] y", head(&time(at), "STG/0", Stream::Error));
+        assert_eq!(written, "   2026-11-21T14:00:00.12+0000 [STG/0] ERR [x] y");
+        let line = Line::parse(&written).unwrap();
         assert_eq!(
-            head(time, "STG/0", Stream::Error),
-            "   2026-11-21T14:00:00.12+0000 [STG/0] ERR "
+            (line.source, line.stream, line.text, line.to_string()),
+            ("STG/0", Stream::Error, "[x] y", written.clone())
         );
+        assert_eq!(Line::parse("anything [else] there"), None);
     }
 
     #[test]

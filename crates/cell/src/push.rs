@@ -1,21 +1,24 @@
 //! `cell stage` and `cell push`: the story from an app's directory to a running app.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use lifecycle::download::Held;
 use lifecycle::environment::Environment;
 use lifecycle::file;
+use lifecycle::size::Size;
 
 use crate::app::App;
 use crate::buildpacks::{self, Buildpack};
 use crate::builtin;
 use crate::bundle;
 use crate::command_line::{Push, Stage};
-use crate::definition::{self, Definition};
+use crate::definition::{self, Definition, DefinitionError};
 use crate::error::CellError;
 use crate::follow::Follower;
 use crate::interrupt::Interrupt;
-use crate::log::Log;
+use crate::log::{Line, Log};
 use crate::package::Package;
 use crate::run;
 use crate::screen::{Event, Screen};
@@ -35,24 +38,41 @@ pub struct Context {
     pub screen: Screen,
 }
 
-/// Stages an app and tells where the droplet is.
+/// Stages the apps and tells where their droplets are.
 pub fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
-    let definition = definition::read(flags)?;
-    let directory = context.state.make_app(&definition.app.name)?;
-    staged(definition, flags, &directory, context).map(drop)
+    for definition in definition::read(flags)? {
+        let directory = context.state.make_app(&definition.app.name)?;
+        staged(definition, flags, &directory, context)?;
+    }
+    Ok(())
 }
 
-/// Stages an app, runs it in the place of what ran, and follows its log.
+/// Stages the apps, runs them in the place of what ran, and follows the log, if there is one app.
 pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
-    let mut definition = definition::read(&flags.stage)?;
-    if let Some(web) = definition.app.processes.first_mut() {
-        web.command = flags.command.clone().or_else(|| web.command.take());
-        web.memory = flags.memory.map_or(web.memory, |it| it.0);
-        web.instances = flags.instances.unwrap_or(web.instances);
+    let mut definitions = definition::read(&flags.stage)?;
+    let is_one = definitions.len() == 1;
+    if !is_one && (flags.command.is_some() || flags.memory.is_some() || flags.instances.is_some()) {
+        let names = definitions.into_iter().map(|it| it.app.name).collect();
+        return Err(DefinitionError::Several(names).into());
     }
-    let directory = context.state.make_app(&definition.app.name)?;
-    staged(definition, &flags.stage, &directory, context)?;
-    run::run(&directory, flags.stage.bundle.as_deref(), flags.detach, context)
+    for definition in &mut definitions {
+        if let Some(web) = definition.app.processes.first_mut() {
+            web.command = flags.command.clone().or_else(|| web.command.take());
+            web.memory = flags.memory.map_or(web.memory, |it| it.0);
+            web.instances = flags.instances.unwrap_or(web.instances);
+        }
+    }
+    for definition in definitions {
+        let directory = context.state.make_app(&definition.app.name)?;
+        staged(definition, &flags.stage, &directory, context)?;
+        let detach = flags.detach || !is_one;
+        run::run(&directory, flags.stage.bundle.as_deref(), detach, context)?;
+    }
+    if !is_one && !flags.detach {
+        let text = "Their logs: cell logs APP; to stop one: cell stop APP";
+        context.screen.tell(&Event::Step { text });
+    }
+    Ok(())
 }
 
 /// Stages what `definition` says, and keeps the app for its next run.
@@ -80,9 +100,11 @@ fn staged(
         app.guid = earlier.guid;
     }
     let warehouse = Warehouse::open(&context.state, &context.environment)?;
-    let bundle =
-        bundle::fetch(flags.bundle.as_deref(), &stack.architecture, &context.state, &warehouse)?;
+    let bundle = bundle(flags, &stack, &warehouse, context)?;
+    let fetching = context.screen.begin("Downloading and unpacking buildpacks");
     let chosen = buildpacks::choose(&definition.buildpacks, &stack, &definition.base, &warehouse)?;
+    drop(fetching);
+    let downloaded = began.elapsed();
     let text = format!("Staging {} on stack {} with {}", app.name, stack.name, names(&chosen));
     context.screen.tell(&Event::Step { text: &text });
     let log = Log::open(&directory.place("log"))
@@ -97,11 +119,30 @@ fn staged(
         chosen: !definition.buildpacks.is_empty(),
         log: &log,
     };
-    let staged = watched(order, directory, &interrupt)?;
+    let mut staged = watched(order, directory, &interrupt, &context.screen)?;
+    staged.phases.insert("download".to_owned(), milliseconds(downloaded));
     directory.write(&staged.app)?;
-    tell(&staged, directory, began, context.screen);
+    tell(&staged, directory, began, &context.screen);
     drop(lock);
     Ok(())
+}
+
+/// The lifecycle bundle.
+fn bundle(
+    flags: &Stage,
+    stack: &Stack,
+    warehouse: &Warehouse,
+    context: &Context,
+) -> Result<Held, CellError> {
+    let fetching = context.screen.begin("Downloading and unpacking the lifecycle bundle");
+    let given = flags.bundle.as_deref();
+    let bundle = bundle::fetch(given, &stack.architecture, &context.state, warehouse)?;
+    drop(fetching);
+    if !bundle.was_cached() {
+        let text = format!("Downloaded the lifecycle bundle ({})", bundle.size());
+        context.screen.tell(&Event::Step { text: &text });
+    }
+    Ok(bundle)
 }
 
 /// Stages while the log of it is printed.
@@ -109,12 +150,18 @@ fn watched(
     order: Order<'_>,
     directory: &AppDirectory,
     interrupt: &Interrupt,
+    screen: &Screen,
 ) -> Result<Staged, CellError> {
     let log = directory.place("log");
-    let mut follower = Follower::at_end(&log).map_err(CellError::on(log.display().to_string()))?;
+    let follower = Follower::at_end(&log, screen);
+    let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
+    let activity = screen.begin("Staging");
     std::thread::scope(|scope| {
         let staging = scope.spawn(|| staging::stage(order, |reach| interrupt.ends(reach)));
-        let printed = follower.follow(|| staging.is_finished());
+        let printed = follower.follow(|last| {
+            activity.is(phase(&directory.place(Work::Staging.containers()), last));
+            staging.is_finished()
+        });
         let staged = match staging.join() {
             Ok(staged) => staged?,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -124,14 +171,35 @@ fn watched(
     })
 }
 
-fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: Screen) {
+/// What a staging in `container` is at, seen by the droplet that grows, or by the `last` line of its log.
+fn phase(container: &Path, last: &str) -> String {
+    let entries = fs::read_dir(container.join("tmp")).into_iter().flatten().flatten();
+    let is_partial = |name: &str| name.starts_with("droplet.") && name.ends_with(".partial");
+    let mut partial = entries.filter(|it| it.file_name().to_str().is_some_and(is_partial));
+    if let Some(size) = partial.find_map(|it| it.metadata().ok()).map(|it| it.len()) {
+        return format!("Packing the droplet ({})", Size(size));
+    }
+    let text = Line::parse(last).map_or("", |line| line.text);
+    match text.strip_prefix("-----> ") {
+        Some(step) => format!("Staging: {step}"),
+        None => "Staging".to_owned(),
+    }
+}
+
+fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: &Screen) {
     screen.tell(&Event::Staged {
         app: &staged.app.name,
         droplet: &directory.place("droplet.tgz").display().to_string(),
         buildpack: &staged.detected,
         used_cache: staged.used_cache,
-        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        milliseconds: milliseconds(began.elapsed()),
+        phases: &staged.phases,
     });
+}
+
+/// The whole milliseconds of a time.
+pub fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn names(buildpacks: &[Buildpack]) -> String {
@@ -166,7 +234,7 @@ fn read_stacks(flags: &Stage, context: &Context) -> Result<Stacks, CellError> {
     let path = named.clone().unwrap_or_else(|| PathBuf::from("stacks.yml"));
     let Some(text) = file::read(&path)? else {
         return match named {
-            Some(path) => Err(definition::DefinitionError::Missing(path).into()),
+            Some(path) => Err(DefinitionError::Missing(path).into()),
             None => Ok(Stacks::default()),
         };
     };

@@ -25,7 +25,7 @@ use crate::instance::State as InstanceState;
 use crate::interrupt::Interrupt;
 use crate::keys;
 use crate::log::Log;
-use crate::push::Context;
+use crate::push::{Context, milliseconds};
 use crate::screen::Event;
 use crate::state::{AppDirectory, Work};
 use crate::supervisor::{self, Common};
@@ -46,16 +46,20 @@ pub fn run(
     context: &Context,
 ) -> Result<(), CellError> {
     let app = directory.read()?.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
-    stop_if_running(directory)?;
+    stop_if_running(directory, context)?;
+    let began = Instant::now();
     let log = directory.place("log");
-    let mut follower = Follower::at_end(&log).map_err(CellError::on(log.display().to_string()))?;
+    let follower = Follower::at_end(&log, &context.screen);
+    let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
     let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
     let mut supervisor = start_supervisor(directory, bundle)?;
+    let activity = context.screen.begin(format!("Starting {}", app.name));
     await_health(&app, directory, &mut supervisor, &mut follower, &interrupt)?;
-    tell_running(&app, directory, context)?;
-    if !detach && !context.screen.json {
+    drop(activity);
+    tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
+    if !detach {
         follower
-            .follow(|| interrupt.has_happened())
+            .follow(|_| interrupt.has_happened())
             .map_err(CellError::on(log.display().to_string()))?;
         let text =
             format!("\n{0} goes on. Its log: cell logs {0}; to stop it: cell stop {0}", app.name);
@@ -107,7 +111,7 @@ fn await_health(
     let began = Instant::now();
     let mut outcome = Ok(());
     let log = directory.place("log").display().to_string();
-    let printed = follower.follow(|| {
+    let printed = follower.follow(|_| {
         let ended = supervisor.try_wait().map_or(true, |status| status.is_some());
         match control::ask(&directory.path, &Question::Status) {
             Ok(reports) => match crashed(&reports) {
@@ -142,13 +146,19 @@ fn crashed(reports: &[Report]) -> Option<String> {
     report.status.reason.clone()
 }
 
-fn tell_running(app: &App, directory: &AppDirectory, context: &Context) -> Result<(), CellError> {
+fn tell_running(
+    app: &App,
+    directory: &AppDirectory,
+    milliseconds: u64,
+    context: &Context,
+) -> Result<(), CellError> {
     let reports = control::ask(&directory.path, &Question::Status);
     let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
     let listens = app.processes.first().is_some_and(|web| web.health.kind != CheckKind::Process);
     let url = reports.first().filter(|_| listens).map(url);
     let ssh = format!("cell ssh {}", app.name);
-    context.screen.tell(&Event::Running { app: &app.name, url: url.as_deref(), ssh: &ssh });
+    let (app, url) = (app.name.as_str(), url.as_deref());
+    context.screen.tell(&Event::Running { app, url, ssh: &ssh, milliseconds });
     Ok(())
 }
 
@@ -188,7 +198,7 @@ pub fn supervise(name: &str, bundle: Option<&str>, context: &Context) -> Result<
 /// `cell stop`.
 pub fn stop(name: &str, context: &Context) -> Result<(), CellError> {
     let directory = context.state.app(name)?;
-    if stop_if_running(&directory)? {
+    if stop_if_running(&directory, context)? {
         context.screen.tell(&Event::Stopped { app: name });
         Ok(())
     } else {
@@ -197,16 +207,27 @@ pub fn stop(name: &str, context: &Context) -> Result<(), CellError> {
 }
 
 /// Stops what runs of the app, and removes what a killed supervisor left; whether there was something.
-fn stop_if_running(directory: &AppDirectory) -> Result<bool, CellError> {
+fn stop_if_running(directory: &AppDirectory, context: &Context) -> Result<bool, CellError> {
     let stopped = control::ask(&directory.path, &Question::Stop).is_ok();
     let deadline = Instant::now() + PATIENCE;
     loop {
         match directory.lock(Work::Running) {
-            Ok(lock) => return Ok(directory.clean_up(Work::Running, &lock)? || stopped),
+            Ok(lock) => {
+                let cleaned = directory.clean_up(Work::Running, &lock)?;
+                if cleaned && !stopped {
+                    tell_remains(&directory.name, "is removed", context);
+                }
+                return Ok(cleaned || stopped);
+            }
             Err(error) if Instant::now() > deadline => return Err(error.into()),
             Err(_) => thread::sleep(PAUSE),
         }
     }
+}
+
+fn tell_remains(name: &str, fate: &str, context: &Context) {
+    let text = format!("What '{name}' left when the process that kept it was killed {fate}");
+    context.screen.tell(&Event::Warning { text: &text });
 }
 
 /// `cell ps`.
@@ -214,6 +235,12 @@ pub fn list(context: &Context) -> Result<(), CellError> {
     for directory in context.state.apps()? {
         let reports = control::ask(&directory.path, &Question::Status).unwrap_or_default();
         if reports.is_empty() {
+            if directory.place(Work::Running.containers()).exists()
+                && !directory.is_at(Work::Running)
+            {
+                let fate = format!("is still there; to remove it: cell stop {}", directory.name);
+                tell_remains(&directory.name, &fate, context);
+            }
             tell_instance(&directory.name, None, context);
         }
         for report in &reports {
@@ -241,7 +268,8 @@ fn tell_instance(app: &str, report: Option<&Report>, context: &Context) {
 pub fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
     let path = context.state.app(&flags.name)?.place("log");
     let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
-    let printed = Follower::at_start(&path).follow(|| flags.recent || interrupt.has_happened());
+    let mut follower = Follower::at_start(&path, &context.screen);
+    let printed = follower.follow(|_| flags.recent || interrupt.has_happened());
     printed.map_err(CellError::on(path.display().to_string()))
 }
 

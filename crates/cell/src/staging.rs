@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use lifecycle::archive::unpack::{UnpackError, unpack};
 use lifecycle::file;
@@ -17,6 +18,7 @@ use crate::container::{Container, ContainerError, Contents};
 use crate::log::{Log, Stream};
 use crate::package::{Package, PackageError};
 use crate::process::{Exit, Reach};
+use crate::push::milliseconds;
 use crate::recipe;
 use crate::state::AppDirectory;
 
@@ -120,6 +122,18 @@ struct StagedSidecar {
     memory: Option<u64>,
 }
 
+/// What is read of `staging_report.json`.
+#[derive(Debug, Default, Deserialize)]
+struct Report {
+    phases: Vec<ReportedPhase>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ReportedPhase {
+    name: String,
+    seconds: f64,
+}
+
 /// What came of a staging.
 #[derive(Debug)]
 pub struct Staged {
@@ -131,6 +145,8 @@ pub struct Staged {
     pub droplet: Size,
     /// Whether a cache of an earlier staging was used.
     pub used_cache: bool,
+    /// What took how long, in milliseconds.
+    pub phases: BTreeMap<String, u64>,
 }
 
 /// Stages. `reached` is given what ends the builder early. The old droplet stays until there is a new one.
@@ -155,19 +171,25 @@ fn stage_in(
     let say = |line: &str| order.log.line("STG/0", Stream::Out, line.as_bytes());
     say(&format!("Cell successfully created container for instance {}", order.app.version));
     say("Downloading app package...");
+    let began = Instant::now();
     let copied = order.package.copy(&container.file("/tmp/app"))?;
     say(&format!("Downloaded app package ({})", Size(copied.bytes)));
+    let mut phases = BTreeMap::from([("package".to_owned(), milliseconds(began.elapsed()))]);
     let cache = order.directory.place(&cache_name(&order.app.stack));
     let used_cache = cache.exists();
     if used_cache {
         say("Downloading build artifacts cache...");
+        let began = Instant::now();
         unpack(&cache, &container.file("/tmp/cache")).map_err(StagingError::Cache)?;
+        phases.insert("cache".to_owned(), milliseconds(began.elapsed()));
         say("Downloaded build artifacts cache");
     }
     build(container, order, reached)?;
     say("Uploading droplet, build artifacts cache...");
     let mut staged = read_result(container, order.app)?;
     staged.used_cache = used_cache;
+    add_builders_phases(&container.file(REPORT), &mut phases);
+    staged.phases = phases;
     let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
     keep(container, "/tmp/output-cache", &cache)?;
     keep(container, "/tmp/result.json", &order.directory.place("result.json"))?;
@@ -247,7 +269,17 @@ fn read_result(container: &Container, app: &App) -> Result<Staged, StagingError>
         detected: outcome.lifecycle_metadata.detected_buildpack,
         droplet: Size(0),
         used_cache: false,
+        phases: BTreeMap::new(),
     })
+}
+
+/// What the report of a builder that leaves one says of its phases, those of one name together.
+fn add_builders_phases(report: &Path, phases: &mut BTreeMap<String, u64>) {
+    let Ok(Some(text)) = file::read(report) else { return };
+    for phase in serde_json::from_slice::<Report>(&text).unwrap_or_default().phases {
+        let took = Duration::try_from_secs_f64(phase.seconds).unwrap_or_default();
+        *phases.entry(phase.name).or_default() += milliseconds(took);
+    }
 }
 
 fn add_sidecars(app: &mut App, staged: Vec<StagedSidecar>) -> Result<(), StagingError> {

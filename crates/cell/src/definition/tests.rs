@@ -22,10 +22,16 @@ fn flags(directory: &Path, arguments: &[&str]) -> Stage {
     }
 }
 
+fn one(flags: &Stage) -> Definition {
+    let mut definitions = read(flags).unwrap();
+    assert_eq!(definitions.len(), 1);
+    definitions.remove(0)
+}
+
 #[test]
 fn without_a_manifest_the_directory_is_the_app() {
     let directory = directory(&[]);
-    let definition = read(&flags(directory.path(), &[])).unwrap();
+    let definition = one(&flags(directory.path(), &[]));
     assert_eq!(definition.app.name, directory.path().file_name().unwrap().to_str().unwrap());
     assert_eq!((definition.app.stack.as_str(), definition.buildpacks.len()), ("", 0));
     let [web] = definition.app.processes.as_slice() else { panic!("{:?}", definition.app) };
@@ -40,8 +46,7 @@ fn flags_win_over_the_manifest() {
     let directory =
         directory(&[("manifest.yml", manifest), ("web/index", ""), ("vars", "n: file")]);
     let vars = directory.path().join("vars");
-    let definition =
-        read(&flags(directory.path(), &["--vars-file", vars.to_str().unwrap()])).unwrap();
+    let definition = one(&flags(directory.path(), &["--vars-file", vars.to_str().unwrap()]));
     assert_eq!((definition.app.name.as_str(), definition.app.stack.as_str()), ("file", "a"));
     assert_eq!(
         (definition.buildpacks, definition.base),
@@ -53,7 +58,7 @@ fn flags_win_over_the_manifest() {
         "other processes than web run when asked for"
     );
     let arguments = ["--var", "n=flag", "--name", "other", "-s", "b", "-b", "./mine"];
-    let definition = read(&flags(directory.path(), &arguments)).unwrap();
+    let definition = one(&flags(directory.path(), &arguments));
     assert_eq!((definition.app.name.as_str(), definition.app.stack.as_str()), ("other", "b"));
     assert_eq!(
         (definition.buildpacks, definition.base),
@@ -62,12 +67,35 @@ fn flags_win_over_the_manifest() {
 }
 
 #[test]
-fn of_several_apps_one_must_be_chosen() {
-    let directory = directory(&[("manifest.yml", "applications: [{name: a}, {name: b}]")]);
-    let error = read(&flags(directory.path(), &[])).unwrap_err();
-    assert_eq!(error.to_string(), "the manifest has a, b; choose one by --name");
-    assert_eq!(read(&flags(directory.path(), &["--name", "b"])).unwrap().app.name, "b");
-    assert!(read(&flags(directory.path(), &["--name", "c"])).is_err());
+fn of_several_apps_all_are_meant_or_the_one_that_is_named() {
+    let directory = directory(&[(
+        "manifest.yml",
+        "applications: [{name: a, routes: []}, {name: b, path: sub}]",
+    )]);
+    let read = |arguments: &[&str]| read(&flags(directory.path(), arguments));
+    assert!(read(&[]).unwrap_err().to_string().contains("sub: there is no such directory"));
+    fs::create_dir(directory.path().join("sub")).unwrap();
+    let all = read(&[]).unwrap();
+    let what = |it: &Definition| (it.app.name.clone(), it.files.clone(), it.warnings.len());
+    assert_eq!(
+        all.iter().map(what).collect::<Vec<_>>(),
+        [
+            ("a".to_owned(), directory.path().to_owned(), 1),
+            ("b".to_owned(), directory.path().join("sub"), 0)
+        ]
+    );
+    assert_eq!(read(&["--name", "b", "-s", "x"]).unwrap()[0].app.name, "b");
+    for (arguments, sentence) in [
+        (["--name", "c"], "the manifest has a, b; choose one of them by --name"),
+        (
+            ["-b", "static"],
+            "the manifest has a, b: what flags say of an app can't be for all of them; choose one by --name",
+        ),
+    ] {
+        assert_eq!(read(&arguments).unwrap_err().to_string(), sentence);
+    }
+    fs::write(directory.path().join("manifest.yml"), "applications: [{name: a}, {}]").unwrap();
+    assert!(read(&[]).unwrap_err().to_string().contains("an app without name"));
 }
 
 #[test]
@@ -86,9 +114,9 @@ fn services_come_from_a_file_and_the_manifest_chooses() {
         let path = directory.path().join("services.json");
         let read = read(&flags(directory.path(), &["--services", path.to_str().unwrap()]));
         match (read, bound) {
-            (Ok(definition), Ok(bound)) => {
+            (Ok(definitions), Ok(bound)) => {
                 assert_eq!(
-                    definition.app.services,
+                    definitions[0].app.services,
                     serde_json::from_str::<Value>(bound).unwrap(),
                     "{manifest}"
                 );
