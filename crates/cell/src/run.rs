@@ -235,23 +235,30 @@ pub fn list(context: &Context) -> Result<(), CellError> {
     for directory in context.state.apps()? {
         let reports = control::ask(&directory.path, &Question::Status).unwrap_or_default();
         if reports.is_empty() {
-            if directory.place(Work::Running.containers()).exists()
-                && !directory.is_at(Work::Running)
-            {
+            let left = directory.place(Work::Running.containers()).exists();
+            if left && !directory.is_at(Work::Running) {
                 let fate = format!("is still there; to remove it: cell stop {}", directory.name);
                 tell_remains(&directory.name, &fate, context);
             }
-            tell_instance(&directory.name, None, context);
+            tell_instance(&directory.name, None, &[], context);
         }
+        let silent = if reports.is_empty() { Vec::new() } else { silent(&directory)? };
         for report in &reports {
-            tell_instance(&directory.name, Some(report), context);
+            tell_instance(&directory.name, Some(report), &silent, context);
         }
     }
     Ok(())
 }
 
-fn tell_instance(app: &str, report: Option<&Report>, context: &Context) {
-    let url = report.map(url).unwrap_or_default();
+/// The process types of an app that listen to nothing.
+fn silent(directory: &AppDirectory) -> Result<Vec<String>, CellError> {
+    let processes = directory.read()?.map(|app| app.processes).unwrap_or_default();
+    let silent = processes.into_iter().filter(|it| it.health.kind == CheckKind::Process);
+    Ok(silent.map(|it| it.kind).collect())
+}
+
+fn tell_instance(app: &str, report: Option<&Report>, silent: &[String], context: &Context) {
+    let url = report.filter(|it| !silent.contains(&it.process)).map(url);
     let state = report.map_or(InstanceState::Down, |report| report.status.state);
     context.screen.tell(&Event::Instance {
         app,
@@ -259,7 +266,7 @@ fn tell_instance(app: &str, report: Option<&Report>, context: &Context) {
         index: report.map_or(0, |report| report.index),
         state: state.name(),
         ready: report.is_some_and(|report| report.status.ready),
-        url: &url,
+        url: url.as_deref(),
         crashes: report.map_or(0, |report| report.status.crashes),
     });
 }

@@ -84,8 +84,8 @@ pub enum Event<'a> {
         state: &'a str,
         /// Whether it takes requests.
         ready: bool,
-        /// Where it answers.
-        url: &'a str,
+        /// Where it answers; `None` for one that listens to nothing.
+        url: Option<&'a str>,
         /// How often it crashed.
         crashes: u32,
     },
@@ -200,6 +200,7 @@ fn tell_people(event: &Event<'_>) {
             let ready = if *ready || *state != "running" { "" } else { ", not ready" };
             let crashed =
                 if *crashes > 0 { format!(", crashed {crashes} times") } else { String::new() };
+            let url = url.unwrap_or_default();
             say(format!("{app}  {process}/{index}  {state}{ready}{crashed}  {url}").trim_end());
         }
         Event::Log { line } => say(&line.to_string()),

@@ -31,3 +31,86 @@ fn an_app_that_ends_is_started_again_at_once_three_times() {
     assert_eq!(machine.log().matches("Process has crashed").count(), 4);
     machine.cell(&["stop", "shop"]).succeeds();
 }
+
+/// A server whose health is what the file `health` in its home says: `200`, `500`, …
+const SERVER: &str = r#"
+use strict; use warnings; use IO::Socket::INET; $SIG{PIPE} = 'IGNORE';
+my $listener = IO::Socket::INET->new(LocalPort => $ENV{PORT}, Listen => 16, ReuseAddr => 1) or die;
+while (1) {
+    my $client = $listener->accept or next;
+    while (<$client>) { last if /^\r?\n/ }
+    my $status = 200;
+    if (open my $file, '<', "$ENV{HOME}/health") { chomp($status = <$file>) }
+    print $client "HTTP/1.0 $status It\r\n\r\n";
+    close $client;
+}
+"#;
+
+/// Pushes the server with these keys in its manifest, and gives what sets its health.
+fn push_server(machine: &Machine, keys: &str) -> impl Fn(&str) {
+    let manifest = format!("applications: [{{name: shop, {keys}}}]");
+    let app = machine.app(&[
+        ("Procfile", "web: perl server.pl\n"),
+        ("server.pl", SERVER),
+        ("manifest.yml", &manifest),
+    ]);
+    machine.push(&app);
+    |health| {
+        let command = format!("echo {health} >app/new && mv app/new app/health");
+        machine.cell(&["ssh", "shop", "--", &command]).succeeds();
+    }
+}
+
+#[test]
+fn an_app_that_becomes_unhealthy_is_started_again_and_the_log_says_why() {
+    let machine = Machine::new();
+    let set = push_server(&machine, "health-check-type: http, health-check-interval: 1");
+    set("503");
+    eventually("it was started again", || {
+        let of = machine.cell(&["ps", "--json"]).succeeds().events().remove(0);
+        of["crashes"] == 1 && of["state"] == "running"
+    });
+    let log = machine.log();
+    for line in [
+        "[HEALTH/0] ERR ",
+        "503",
+        "Process has crashed with type: \"web\": Instance became unhealthy: ",
+        "[CELL/0] OUT Stopping instance ",
+        "[APP/PROC/WEB/0] OUT Exit status 143",
+    ] {
+        assert!(log.contains(line), "no {line}: {log}");
+    }
+    assert_eq!(log.matches("Container became healthy").count(), 2, "{log}");
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+#[test]
+fn an_app_that_is_not_ready_takes_no_requests_until_it_is() {
+    let machine = Machine::new();
+    let set = push_server(
+        &machine,
+        "readiness-health-check-type: http, readiness-health-check-interval: 1",
+    );
+    let is_ready = || machine.cell(&["ps", "--json"]).succeeds().events()[0]["ready"] == true;
+    eventually("it is ready", is_ready);
+    set("503");
+    eventually("it is not ready", || !is_ready());
+    assert!(machine.cell(&["ps"]).succeeds().out().contains("running, not ready"));
+    set("200");
+    eventually("it is ready again", is_ready);
+    let log = machine.log();
+    for (line, count) in [
+        (
+            "Container passed the readiness health check. Container marked ready and added to route pool.",
+            2,
+        ),
+        (
+            "Container failed the readiness health check. Container marked not ready and removed from route pool.",
+            1,
+        ),
+        ("Process has crashed", 0),
+    ] {
+        assert_eq!(log.matches(line).count(), count, "{line}: {log}");
+    }
+    machine.cell(&["stop", "shop"]).succeeds();
+}

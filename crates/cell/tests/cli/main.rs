@@ -6,5 +6,7 @@ mod failing;
 mod health;
 mod installed;
 mod machine;
+mod processes;
 mod pushing;
 mod recovery;
+mod terminal;

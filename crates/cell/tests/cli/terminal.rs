@@ -1,0 +1,102 @@
+//! What is shown on terminals, what in pipes, and what programs read.
+
+use std::fs;
+
+use serde_json::Value;
+use suite::ssh::Terminal;
+
+use crate::machine::{Machine, get};
+
+#[test]
+fn on_a_terminal_there_are_colours_and_what_goes_on() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here")]);
+    let mut command = machine.command(&["push", app.to_str().unwrap()]);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut terminal = Terminal::start(&command, &[]);
+    let screen = terminal.shows("cell ssh shop");
+    for shown in [
+        "Downloading and unpacking the lifecycle bundle",
+        "Starting shop",
+        "\u{1b}[36m   2",
+        "[STG/0] OUT \u{1b}[0m----->",
+        "\u{1b}[33m   2",
+        // The cursor's way back over a line that is drawn anew.
+        "\u{1b}[2K",
+    ] {
+        assert!(screen.contains(shown), "no {shown:?}: {screen:?}");
+    }
+    let address = screen.split("http://").nth(1).unwrap().split_whitespace().next().unwrap();
+    terminal.types("\u{3}");
+    let screen = terminal.shows("to stop it: cell stop shop");
+    assert_eq!(terminal.wait(), 0, "{screen:?}");
+    assert!(get(&format!("http://{address}")).ends_with("here"), "the app goes on");
+
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let mut command = machine.command(&["logs", "shop", "--recent"]);
+        command.env("TERM", "xterm").env_remove("NO_COLOR").env(name, value);
+        let mut terminal = Terminal::start(&command, &[]);
+        assert_eq!(terminal.wait(), 0);
+        let screen = terminal.shows("Container became healthy");
+        assert!(!screen.contains('\u{1b}'), "{name}: {screen:?}");
+    }
+    // A dumb terminal can't draw anything anew either.
+    let mut command = machine.command(&["push", app.to_str().unwrap(), "--detach"]);
+    command.env("TERM", "dumb");
+    let mut terminal = Terminal::start(&command, &[]);
+    assert_eq!(terminal.wait(), 0);
+    let screen = terminal.shows("A shell in it");
+    assert!(!screen.contains('\u{1b}') && !screen.contains("Starting shop"), "{screen:?}");
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+#[test]
+fn in_pipes_there_are_plain_lines() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here")]);
+    let said = machine.cell(&["stage", app.to_str().unwrap()]).succeeds();
+    for line in [
+        "Downloaded the lifecycle bundle (",
+        "Staging shop on stack host with ",
+        "-----> 1 files",
+        "Staged in ",
+    ] {
+        assert!(said.out().contains(line), "{}", said.out());
+    }
+    assert!(!said.out().contains('\u{1b}') && !said.error().contains('\u{1b}'));
+}
+
+#[test]
+fn for_programs_every_line_is_an_object() {
+    let machine = Machine::new();
+    let manifest = "applications: [{name: shop, colour: red}]";
+    let app = machine.app(&[("index.html", "here"), ("manifest.yml", manifest)]);
+    let push = ["push", app.to_str().unwrap(), "--detach", "--json"];
+    let said = machine.cell(&push).succeeds();
+    assert_eq!(said.error(), "");
+    let events = objects(&said.out());
+    let of = |name: &str| events.iter().find(|it| it["event"] == name).unwrap();
+    assert!(of("warning")["text"].as_str().unwrap().contains("applications[0].colour"));
+    assert_eq!(of("log")["source"], "STG/0");
+    let staged = of("staged");
+    assert_eq!((&staged["app"], &staged["used_cache"]), (&"shop".into(), &false.into()));
+    let phases = ["download", "package", "detect", "supply", "finalize", "release", "pack"];
+    assert!(phases.iter().all(|phase| staged["phases"][phase].is_u64()), "{staged}");
+    assert!(fs::metadata(staged["droplet"].as_str().unwrap()).unwrap().len() > 0);
+    assert!(of("running")["milliseconds"].as_u64().unwrap() > 0);
+    for (words, event, field) in [
+        (&["logs", "shop", "--recent"][..], "log", "text"),
+        (&["ps"], "instance", "ready"),
+        (&["stop", "shop"], "stopped", "app"),
+    ] {
+        let said = machine.cell(&[words, &["--json"]].concat()).succeeds().out();
+        let fits = |it: &Value| it["event"] == event && !it[field].is_null();
+        assert!(objects(&said).iter().all(fits) && !said.is_empty(), "{words:?}: {said}");
+    }
+    let content = objects(&machine.cell(&["inspect", "shop", "--json"]).succeeds().out());
+    assert_eq!(content[0]["process_types"]["web"], "serve-static .");
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
