@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::container::Isolation;
+
 /// How an instance is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -85,6 +87,12 @@ pub struct App {
     pub version: String,
     /// Its stack.
     pub stack: String,
+    /// What machine its programs are for, as `uname -m` says it; none for this one's.
+    #[serde(default)]
+    pub architecture: Option<String>,
+    /// What walls its containers have.
+    #[serde(default)]
+    pub isolation: Isolation,
     /// The user's variables.
     pub environment: BTreeMap<String, String>,
     /// `VCAP_SERVICES`.

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::container::Isolation;
 use crate::manifest::quantity::Megabytes;
 
 /// Stages, runs, checks and opens apps on this machine, as Cloud Foundry does it.
@@ -41,6 +40,9 @@ pub enum Command {
     Inspect(Inspect),
     /// Serve a directory of bundles, droplets and buildpacks to cells
     Serve(Serve),
+    /// Keep a container open: its first process
+    #[command(hide = true)]
+    Pause,
     /// Keep an app running: what `push` and `run` leave behind
     #[command(hide = true)]
     Supervise {
@@ -85,7 +87,7 @@ pub struct Stage {
     /// The lifecycle bundle: a file or a URL; else the one beside this program
     #[arg(long, value_name = "BUNDLE")]
     pub bundle: Option<String>,
-    /// What walls containers have
+    /// What walls containers have; else those of an OCI runtime where the stack has a root file system
     #[arg(long, value_enum, value_name = "KIND")]
     pub isolation: Option<IsolationName>,
 }
@@ -122,6 +124,15 @@ pub struct Run {
     /// The start command, instead of the droplet's
     #[arg(short, long, value_name = "COMMAND")]
     pub command: Option<String>,
+    /// The stack, instead of the one it was staged on
+    #[arg(short, long, value_name = "NAME")]
+    pub stack: Option<String>,
+    /// What the stacks are, instead of `CELL_STACKS` or ./stacks.yml
+    #[arg(long, value_name = "FILE")]
+    pub stacks: Option<PathBuf>,
+    /// What walls containers have, instead of those it was staged in
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub isolation: Option<IsolationName>,
     /// The lifecycle bundle: a file or a URL; else the one beside this program
     #[arg(long, value_name = "BUNDLE")]
     pub bundle: Option<String>,
@@ -188,14 +199,8 @@ pub struct Serve {
 /// A kind of walls by its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum IsolationName {
+    /// Containers like the platform's, by runc, crun or youki
+    Oci,
     /// Plain processes of this machine in a directory of their own
     None,
-}
-
-impl From<IsolationName> for Isolation {
-    fn from(name: IsolationName) -> Self {
-        match name {
-            IsolationName::None => Self::None,
-        }
-    }
 }

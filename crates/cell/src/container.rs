@@ -1,21 +1,30 @@
 //! A container: a place with the platform's directories, in which programs are started.
 //!
 //! With [`Isolation::None`] it is a private tree whose processes are plain ones of this machine, told other paths
-//! than the platform's.
+//! than the platform's; with [`Isolation::Oci`] an OCI runtime makes it, and paths are the platform's own. Either way
+//! its private files are in one directory, as they are in the container.
 
-use std::fs::DirBuilder;
+pub mod ids;
+mod none;
+mod oci;
+pub mod spec;
+
+use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use lifecycle::archive::unpack::{UnpackError, give_to, unpack};
 use lifecycle::report::system_words;
+use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Cgroup;
 use crate::health::{Check, Verdict};
 use crate::log::Log;
 use crate::process::{Process, Said};
-use crate::recipe::{Action, HOME, LIFECYCLE};
+use crate::recipe::Action;
 use crate::remains;
+
+use self::oci::Oci;
 
 /// Why a container can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -30,14 +39,47 @@ pub enum ContainerError {
         /// Why.
         source: io::Error,
     },
+    /// Files can't be given to its user.
+    #[error(transparent)]
+    Owner(#[from] UnpackError),
+    /// This user can't have containers.
+    #[error(transparent)]
+    Ids(#[from] ids::IdsError),
+    /// The runtime's configuration can't be made.
+    #[error("config.json: {0}")]
+    Spec(String),
+    /// The runtime made none.
+    #[error("{} makes no container: {reason}", runtime.display())]
+    Runtime {
+        /// Which.
+        runtime: PathBuf,
+        /// Its words.
+        reason: String,
+    },
+}
+
+impl ContainerError {
+    /// The error of a system call on `path`.
+    fn on(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self::System { call, path, source }
+    }
 }
 
 /// What walls a container has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// None: plain processes of this machine in a directory of their own.
+    #[default]
     None,
+    /// Those of an OCI runtime.
+    Oci {
+        /// The runtime: `/usr/sbin/runc`.
+        runtime: PathBuf,
+        /// The stack's unpacked root file system.
+        root: PathBuf,
+    },
 }
 
 /// What is put into a container.
@@ -47,91 +89,132 @@ pub struct Contents<'a> {
     pub lifecycle: &'a Path,
     /// Unpacked buildpacks by the name of their directory in `/tmp/buildpacks`.
     pub buildpacks: &'a [(String, PathBuf)],
+    /// What all that is in it may use, in MiB, where that can be limited.
+    pub memory: u64,
 }
 
 /// A container on this machine; gone, with its processes and files, once [`Container::destroy`] returns.
 #[derive(Debug)]
 pub struct Container {
     directory: PathBuf,
+    walls: Walls,
+}
+
+#[derive(Debug)]
+enum Walls {
+    None,
+    Oci(Oci),
 }
 
 impl Container {
-    /// Makes one in `directory`, which must not be there.
-    pub fn create(directory: &Path, contents: Contents<'_>) -> Result<Self, ContainerError> {
-        let container = Self { directory: directory.to_owned() };
-        match container.fill(contents) {
-            Ok(()) => Ok(container),
+    /// Makes one whose files are in `directory`, which must not be there.
+    pub fn create(
+        directory: &Path,
+        isolation: &Isolation,
+        contents: Contents<'_>,
+    ) -> Result<Self, ContainerError> {
+        let walls = match isolation {
+            Isolation::None => none::make(directory, contents).map(|()| Walls::None),
+            Isolation::Oci { runtime, root } => {
+                Oci::make(directory, runtime, root, contents).map(Walls::Oci)
+            }
+        };
+        match walls {
+            Ok(walls) => Ok(Self { directory: directory.to_owned(), walls }),
             Err(error) => {
-                let _half_made = container.destroy();
+                let _half_made = remains::remove(directory);
                 Err(error)
             }
         }
     }
 
-    fn fill(&self, contents: Contents<'_>) -> Result<(), ContainerError> {
-        for inside in ["", "/tmp/buildpacks", "/tmp/app", HOME] {
-            let path = self.file(inside);
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-            made.map_err(|source| ContainerError::System { call: "mkdir", path, source })?;
-        }
-        let link = |to: &Path, inside: &str| {
-            let path = self.file(inside);
-            symlink(to, &path).map_err(|source| ContainerError::System {
-                call: "symlink",
-                path,
-                source,
-            })
-        };
-        link(contents.lifecycle, LIFECYCLE)?;
-        for (name, path) in contents.buildpacks {
-            link(path, &format!("/tmp/buildpacks/{name}"))?;
-        }
-        Ok(())
-    }
-
-    /// What processes in it know the place `inside` (`/tmp/app`) as.
-    pub fn place(&self, inside: &str) -> String {
-        self.file(inside).to_string_lossy().into_owned()
-    }
-
-    /// Where this machine has the place `inside`.
+    /// Where this machine has the place `inside`: `/tmp` and `/home/vcap` are private, other places are not here.
     pub fn file(&self, inside: &str) -> PathBuf {
-        self.directory.join(inside.trim_start_matches('/'))
+        file(&self.directory, inside)
+    }
+
+    /// The same where there is a regular file: links and pipes may be traps.
+    pub fn regular_file(&self, inside: &str) -> Option<PathBuf> {
+        let path = self.file(inside);
+        fs::symlink_metadata(&path).is_ok_and(|it| it.is_file()).then_some(path)
+    }
+
+    /// Unpacks an archive into the place `inside`, for the container's user.
+    pub fn unpack(&self, archive: &Path, inside: &str) -> Result<(), UnpackError> {
+        unpack(archive, &self.file(inside))?;
+        self.give(inside)
+    }
+
+    /// Gives what is at the place `inside` to the container's user.
+    pub fn hand_over(&self, inside: &str) -> Result<(), ContainerError> {
+        Ok(self.give(inside)?)
+    }
+
+    fn give(&self, inside: &str) -> Result<(), UnpackError> {
+        match self.owner() {
+            Some((user, group)) => give_to(&self.file(inside), user, group),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes what is at the place `inside` this process's own again.
+    pub fn take_over(&self, inside: &str) -> Result<(), ContainerError> {
+        match self.owner() {
+            Some(_) => {
+                let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
+                Ok(give_to(&self.file(inside), user.as_raw(), group.as_raw())?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Who the container's user is outside, where that is not this process's.
+    fn owner(&self) -> Option<(u32, u32)> {
+        match self.walls {
+            Walls::Oci(_) => ids::user_outside(),
+            Walls::None => None,
+        }
     }
 
     /// Starts a program in it, in its home directory; what it says goes to `log`.
     pub fn start(&self, action: &Action, index: u32, log: &Log) -> io::Result<Process> {
-        Process::start(
-            self.command(action),
-            &format!("{}/{index}", action.source),
-            &Said::Log(log.clone()),
-        )
+        self.process(action, &format!("{}/{index}", action.source), &Said::Log(log.clone()))
     }
 
     /// Starts a health check in it.
     pub fn check(&self, action: &Action) -> Result<Check, Verdict> {
-        Check::start(self.command(action))
+        Check::start(|said| self.process(action, "HEALTH", said))
     }
 
-    fn command(&self, action: &Action) -> Command {
-        let place = |inside: &str| self.place(inside);
-        let mut command = Command::new(self.file(&action.path));
-        command
-            .args(action.arguments.iter().map(|word| word.resolved(place)))
-            .env_clear()
-            .envs(action.environment.iter().map(|(name, word)| (name, word.resolved(place))))
-            // Without walls, `/tmp` is everybody's: what is left there would be found by nobody.
-            .env("TMPDIR", self.place("/tmp"))
-            .current_dir(self.file(HOME));
-        command
+    fn process(&self, action: &Action, source: &str, said: &Said) -> io::Result<Process> {
+        match &self.walls {
+            Walls::None => Process::start(none::command(&self.directory, action), source, said),
+            Walls::Oci(oci) => oci.start(action, source, said),
+        }
+    }
+
+    /// Ends all that runs in it, where walls make sure of that; its files stay.
+    pub fn halt(&mut self) -> Result<(), ContainerError> {
+        match &mut self.walls {
+            Walls::None => Ok(()),
+            Walls::Oci(oci) => oci.halt(),
+        }
     }
 
     /// Ends all that runs in it and removes it.
-    pub fn destroy(&self) -> Result<(), ContainerError> {
-        remains::remove(&self.directory).map_err(|source| ContainerError::System {
-            call: "remove",
-            path: self.directory.clone(),
-            source,
-        })
+    pub fn destroy(&mut self) -> Result<(), ContainerError> {
+        self.halt()?;
+        remains::remove(&self.directory).map_err(ContainerError::on("remove", &self.directory))
     }
+}
+
+/// The cgroup of the OCI container whose files are in `directory`, if one was made there.
+pub fn cgroup_of(directory: &Path) -> Option<Cgroup> {
+    let name = fs::read_to_string(directory.join(oci::RUNTIMES).join(oci::NAME)).ok()?;
+    Some(Cgroup::named(&name))
+}
+
+/// Where the container in `directory` has the place `inside`.
+fn file(directory: &Path, inside: &str) -> PathBuf {
+    directory.join(inside.trim_start_matches('/'))
 }

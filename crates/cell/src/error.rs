@@ -9,6 +9,7 @@ use lifecycle::report::{Failure, system_words};
 use crate::buildpacks::BuildpackError;
 use crate::bundle::BundleError;
 use crate::definition::DefinitionError;
+use crate::isolation::IsolationError;
 use crate::keys::KeyError;
 use crate::stacks::StacksError;
 use crate::staging::StagingError;
@@ -43,14 +44,9 @@ pub enum CellError {
         /// Those there are.
         known: String,
     },
-    /// A stack can't be used with the isolation that was asked for.
-    #[error(
-        "stack '{stack}' has a root file system of its own, which isolation 'none' can't give an app; use stack 'host'"
-    )]
-    Rootfs {
-        /// The stack.
-        stack: String,
-    },
+    /// An app can't have the walls it is to have.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     /// A file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -125,7 +121,7 @@ impl Failure for CellError {
             | Self::Definition(_)
             | Self::Stacks { .. }
             | Self::Stack { .. }
-            | Self::Rootfs { .. }
+            | Self::Isolation(_)
             | Self::File(_)
             | Self::Buildpack(_)
             | Self::Bundle(_)

@@ -1,10 +1,10 @@
 //! Health checks: the bundle's `healthcheck`, run as the platform runs it, and what it said.
 
-use std::process::Command;
+use std::io;
 
 use lifecycle::report::system_words;
 
-use crate::process::{Exit, Process, Reach, Said};
+use crate::process::{Process, Reach, Said};
 
 /// What a check that ended says (platform contract, 5.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +23,11 @@ pub struct Check {
 }
 
 impl Check {
-    /// Starts it; one that can't be started has failed.
-    pub fn start(command: Command) -> Result<Self, Verdict> {
+    /// Starts it by `start`; one that can't be started has failed.
+    pub fn start(start: impl FnOnce(&Said) -> io::Result<Process>) -> Result<Self, Verdict> {
         let said = Said::kept();
         let failed = |text| Verdict { passed: false, text };
-        let process = Process::start(command, "HEALTH", &said);
-        let process = process.map_err(|error| {
+        let process = start(&said).map_err(|error| {
             failed(format!("Failed to invoke process: {}", system_words(&error)))
         })?;
         Ok(Self { process, said })
@@ -41,7 +40,7 @@ impl Check {
 
     /// Waits for its end.
     pub fn wait(self) -> Verdict {
-        let Exit(status) = self.process.wait().unwrap_or(Exit(1));
+        let status = self.process.wait().map_or(1, |exit| exit.status);
         let text = match self.said.text() {
             said if said.is_empty() => format!("the health check exited with status {status}"),
             said => said,

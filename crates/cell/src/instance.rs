@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lifecycle::archive::unpack::{UnpackError, unpack};
+use lifecycle::archive::unpack::UnpackError;
 use lifecycle::report::{chain, system_words};
 use uuid::Uuid;
 
@@ -167,8 +167,9 @@ impl<'a> Life<'a> {
         let instance = place(plan.index).map_err(StartError::Port)?;
         change(status, |it| (it.port, it.ssh_port) = (instance.port, instance.ssh_port));
         plan.cell(&format!("Creating container for instance {}", instance.guid));
-        let contents = Contents { lifecycle: &plan.lifecycle, buildpacks: &[] };
-        let container = Container::create(&plan.directory, contents)?;
+        let memory = plan.process.memory;
+        let contents = Contents { lifecycle: &plan.lifecycle, buildpacks: &[], memory };
+        let container = Container::create(&plan.directory, &plan.app.isolation, contents)?;
         let began = Instant::now();
         let mut life = Self {
             plan,
@@ -191,7 +192,7 @@ impl<'a> Life<'a> {
 
     fn start(&mut self) -> Result<(), StartError> {
         let Plan { app, process, droplet, keys, .. } = self.plan;
-        unpack(droplet, &self.container.file(HOME))?;
+        self.container.unpack(droplet, HOME)?;
         self.plan
             .cell(&format!("Successfully created container for instance {}", self.instance.guid));
         let mut actions = vec![recipe::launch(app, process, &self.instance)];
@@ -216,7 +217,8 @@ impl<'a> Life<'a> {
         let (source, sender) = (action.source.clone(), self.sender.clone());
         self.programs.push((source.clone(), process.reach()));
         thread::spawn(move || {
-            let exit = process.wait().unwrap_or(Exit(1));
+            let lost = Exit { status: 1, out_of_memory: false };
+            let exit = process.wait().unwrap_or(lost);
             let _nobody_waits = sender.send(Event::Ended { source, exit });
         });
         Ok(())
@@ -256,9 +258,9 @@ impl<'a> Life<'a> {
     /// Any program's end is the instance's.
     fn ended(&mut self, source: &str, exit: Exit) -> Ending {
         self.programs.retain(|(name, _)| name != source);
-        Ending::Crashed(match exit {
-            Exit(0) => "Codependent step exited".to_owned(),
-            Exit(status) => format!("{source}: Exited with status {status}"),
+        Ending::Crashed(match exit.status {
+            0 => "Codependent step exited".to_owned(),
+            _ => format!("{source}: Exited with status {exit}"),
         })
     }
 

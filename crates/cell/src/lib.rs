@@ -9,10 +9,12 @@ pub mod app;
 pub mod buildpacks;
 pub mod builtin;
 pub mod bundle;
+pub mod cgroup;
 pub mod command_line;
 pub mod container;
 pub mod control;
 pub mod definition;
+pub mod emulator;
 pub mod error;
 pub mod fields;
 pub mod follow;
@@ -20,15 +22,18 @@ pub mod health;
 pub mod inspect;
 pub mod instance;
 pub mod interrupt;
+pub mod isolation;
 pub mod keys;
 pub mod log;
 pub mod manifest;
 pub mod package;
+pub mod pause;
 pub mod process;
 pub mod push;
 pub mod recipe;
 pub mod remains;
 pub mod restart;
+pub mod roots;
 pub mod run;
 pub mod screen;
 pub mod stacks;
@@ -62,6 +67,9 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
         }
         Err(error) => return Err(CellError::CommandLine(error.to_string().trim_end().to_owned())),
     };
+    if matches!(line.command, Command::Pause) {
+        return pause::pause();
+    }
     let environment = Environment::inherited();
     let state = State::open(&environment)?;
     let screen = Screen::new(line.json, &environment);
@@ -76,6 +84,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
         Command::Stop(flags) => run::stop(&flags.name, &context),
         Command::Inspect(flags) => inspect::inspect(&flags, &context),
         Command::Serve(flags) => serve(&flags),
+        Command::Pause => pause::pause(),
         Command::Supervise { name, bundle } => run::supervise(&name, bundle.as_deref(), &context),
     }
 }

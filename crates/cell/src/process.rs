@@ -1,17 +1,19 @@
 //! A program that runs in a container, and how it ended.
 
+use std::fmt;
 use std::io::{self, Read};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
+use crate::cgroup::Cgroup;
 use crate::log::{Log, Stream};
 
 /// How long what a program's children still write is waited for, once it ended.
@@ -22,26 +24,54 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub struct Process {
     /// What its log lines begin with: source and index, `APP/PROC/WEB/0`.
     pub source: String,
-    child: Child,
+    pid: Pid,
     reach: Reach,
     said: Said,
     /// Closed when nothing can be written any more.
     output: Receiver<()>,
+    /// What limits its memory.
+    cgroup: Option<Cgroup>,
 }
 
-/// How a program ended: its status, or 128 + n for a signal, as the platform counts.
+/// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit(pub i32);
+pub struct Exit {
+    /// Its status, or 128 + n for a signal, as the platform counts.
+    pub status: i32,
+    /// Whether the kernel killed for memory in its container.
+    pub out_of_memory: bool,
+}
+
+impl fmt::Display for Exit {
+    /// As the platform writes it: `137 (out of memory)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = if self.out_of_memory { " (out of memory)" } else { "" };
+        write!(f, "{}{why}", self.status)
+    }
+}
 
 /// Reaches a program that another thread waits for. Clones reach the same.
 #[derive(Debug, Clone)]
 pub struct Reach(Arc<Mutex<Option<Pid>>>);
 
 impl Process {
-    /// Starts `command` in a process group of its own, with nothing to read; what it says goes to `output`.
-    pub fn start(mut command: Command, source: &str, said: &Said) -> io::Result<Self> {
-        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    /// Starts `command` in a process group of its own; what it says goes to `said`.
+    pub fn start(command: Command, source: &str, said: &Said) -> io::Result<Self> {
+        Self::started_by(command, source, said, |child| Ok(pid_of(&child)))
+    }
+
+    /// As [`Self::start`] where `command` only starts the program, with its own input and output, and leaves: `find`
+    /// waits for that and gives the program's number. It must be this process's to wait for.
+    pub fn started_by(
+        mut command: Command,
+        source: &str,
+        said: &Said,
+        find: impl FnOnce(Child) -> io::Result<Pid>,
+    ) -> io::Result<Self> {
+        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
+        // It holds the other ends of the pipes.
+        drop(command);
         let (open, output) = mpsc::channel();
         let out =
             child.stdout.take().map(|pipe| (Stream::Out, Box::new(pipe) as Box<dyn Read + Send>));
@@ -50,8 +80,16 @@ impl Process {
         for (stream, pipe) in [out, error].into_iter().flatten() {
             follow(said.clone(), source.to_owned(), stream, pipe, open.clone());
         }
-        let reach = Reach(Arc::new(Mutex::new(Some(Pid::from_raw(child.id().cast_signed())))));
-        Ok(Self { source: source.to_owned(), child, reach, said: said.clone(), output })
+        let pid = find(child)?;
+        let reach = Reach(Arc::new(Mutex::new(Some(pid))));
+        Ok(Self { source: source.to_owned(), pid, reach, said: said.clone(), output, cgroup: None })
+    }
+
+    /// The same in a cgroup that says whether memory ran out.
+    #[must_use]
+    pub fn within(mut self, cgroup: Option<Cgroup>) -> Self {
+        self.cgroup = cgroup;
+        self
     }
 
     /// Reaches it while another thread waits.
@@ -60,22 +98,34 @@ impl Process {
     }
 
     /// Waits until it ends, and says so in its log as the platform does.
-    pub fn wait(mut self) -> io::Result<Exit> {
-        let pid = Pid::from_raw(self.child.id().cast_signed());
+    pub fn wait(self) -> io::Result<Exit> {
         // Its number stays its own until it is reaped, which no signal may overtake.
-        while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
+        while waitid(Id::Pid(self.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
             .is_err_and(|errno| errno == nix::errno::Errno::EINTR)
         {}
+        let out_of_memory = self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory);
         let mut reachable = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = self.child.wait()?;
+        let status = status(waitpid(self.pid, None)?);
         *reachable = None;
         drop(reachable);
         let _closed = self.output.recv_timeout(LAST_WORDS);
-        let exit = Exit::of(status);
+        let exit = Exit { status, out_of_memory: out_of_memory && status != 0 };
         if let Said::Log(log) = &self.said {
-            log.line(&self.source, Stream::Out, format!("Exit status {}", exit.0).as_bytes());
+            log.line(&self.source, Stream::Out, format!("Exit status {exit}").as_bytes());
         }
         Ok(exit)
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    Pid::from_raw(child.id().cast_signed())
+}
+
+fn status(ended: WaitStatus) -> i32 {
+    match ended {
+        WaitStatus::Exited(_, status) => status,
+        WaitStatus::Signaled(_, signal, _) => 128 + signal as i32,
+        _ => 1,
     }
 }
 
@@ -129,12 +179,6 @@ fn follow(
     });
 }
 
-impl Exit {
-    fn of(status: ExitStatus) -> Self {
-        Self(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default()))
-    }
-}
-
 impl Reach {
     /// Sends SIGTERM to the program alone, as the platform does.
     pub fn terminate(&self) {
@@ -158,12 +202,16 @@ mod tests {
     use super::*;
     use std::fs;
 
+    fn ended(status: i32) -> Exit {
+        Exit { status, out_of_memory: false }
+    }
+
     fn run(script: &str, then: impl FnOnce(&Process)) -> (Exit, Vec<String>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         let log = Log::open(&path).unwrap();
         let mut command = Command::new("sh");
-        command.args(["-c", script]);
+        command.args(["-c", script]).stdin(Stdio::null());
         let process = Process::start(command, "APP/PROC/WEB/0", &Said::Log(log)).unwrap();
         then(&process);
         let exit = process.wait().unwrap();
@@ -176,20 +224,20 @@ mod tests {
         let (exit, log) = run("echo out; exit 3", |_| {});
         assert_eq!(
             (exit, log),
-            (Exit(3), vec!["OUT out".to_owned(), "OUT Exit status 3".to_owned()])
+            (ended(3), vec!["OUT out".to_owned(), "OUT Exit status 3".to_owned()])
         );
         assert_eq!(run("echo error >&2", |_| {}).1, ["ERR error", "OUT Exit status 0"]);
     }
 
     #[test]
     fn signals_count_as_the_platform_counts_them() {
-        assert_eq!(run("exec sleep 60", |process| process.reach().terminate()).0, Exit(143));
-        assert_eq!(run("sleep 60 & wait", |process| process.reach().kill()).0, Exit(137));
+        assert_eq!(run("exec sleep 60", |process| process.reach().terminate()).0, ended(143));
+        assert_eq!(run("sleep 60 & wait", |process| process.reach().kill()).0, ended(137));
     }
 
     #[test]
     fn a_child_that_holds_the_pipe_holds_up_nothing() {
         let (exit, _) = run("sleep 60 & echo $! >&2", |_| {});
-        assert_eq!(exit, Exit(0));
+        assert_eq!(exit, ended(0));
     }
 }

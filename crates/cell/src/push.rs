@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use lifecycle::download::Held;
 use lifecycle::environment::Environment;
-use lifecycle::file;
 use lifecycle::size::Size;
 
 use crate::app::App;
 use crate::buildpacks::{self, Buildpack};
 use crate::builtin;
 use crate::bundle;
-use crate::command_line::{Push, Stage};
+use crate::command_line::{IsolationName, Push, Stage};
 use crate::definition::{self, Definition, DefinitionError};
 use crate::error::CellError;
 use crate::follow::Follower;
 use crate::interrupt::Interrupt;
+use crate::isolation::{self, Circumstances};
 use crate::log::{Line, Log};
 use crate::package::Package;
 use crate::run;
@@ -93,9 +93,9 @@ fn staged(
         context.screen.tell(&Event::Warning { text: &text });
     }
     let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
-    let stack = stack(flags, &definition.app, context)?;
+    let stack = stack(flags.stacks.as_deref(), &definition.app.stack, context)?;
     let mut app = definition.app;
-    app.stack.clone_from(&stack.name);
+    walls(&mut app, &stack, flags.isolation, directory, context)?;
     if let Some(earlier) = directory.read()? {
         app.guid = earlier.guid;
     }
@@ -207,9 +207,38 @@ fn names(buildpacks: &[Buildpack]) -> String {
     if names.is_empty() { "no buildpacks".to_owned() } else { names.join(", ") }
 }
 
-/// The stack asked for; else the file's first, else the machine's own.
-fn stack(flags: &Stage, app: &App, context: &Context) -> Result<Stack, CellError> {
-    let Stacks { mut stacks, warnings } = read_stacks(flags, context)?;
+/// Gives an app its stack and walls; what they lack is told.
+pub(crate) fn walls(
+    app: &mut App,
+    stack: &Stack,
+    wanted: Option<IsolationName>,
+    directory: &AppDirectory,
+    context: &Context,
+) -> Result<(), CellError> {
+    let circumstances = Circumstances {
+        environment: &context.environment,
+        state: &context.state,
+        trial: &directory.place(Work::Staging.containers()),
+    };
+    let text = format!("Unpacking the root file system of stack {}", stack.name);
+    let begin = || context.screen.tell(&Event::Step { text: &text });
+    let choice = isolation::choose(wanted, stack, circumstances, begin)?;
+    for text in &choice.words {
+        context.screen.tell(&Event::Warning { text });
+    }
+    app.stack.clone_from(&stack.name);
+    app.architecture = Some(stack.architecture.name().to_owned());
+    app.isolation = choice.isolation;
+    Ok(())
+}
+
+/// The stack `name`; without a name the file's first, else the machine's own.
+pub(crate) fn stack(
+    file: Option<&Path>,
+    name: &str,
+    context: &Context,
+) -> Result<Stack, CellError> {
+    let Stacks { mut stacks, warnings } = read_stacks(file, context)?;
     for text in &warnings {
         context.screen.tell(&Event::Warning { text });
     }
@@ -217,22 +246,19 @@ fn stack(flags: &Stage, app: &App, context: &Context) -> Result<Stack, CellError
         stacks.push(builtin::stack(&context.state)?);
     }
     let names: Vec<_> = stacks.iter().map(|stack| stack.name.clone()).collect();
-    let wanted = if app.stack.is_empty() {
-        names.first().cloned().unwrap_or_default()
-    } else {
-        app.stack.clone()
-    };
+    let first = || names.first().cloned().unwrap_or_default();
+    let wanted = if name.is_empty() { first() } else { name.to_owned() };
     let found = stacks.into_iter().find(|stack| stack.name == wanted);
-    let stack = found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })?;
-    if stack.rootfs.is_some() { Err(CellError::Rootfs { stack: stack.name }) } else { Ok(stack) }
+    found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })
 }
 
 /// `--stacks`, else `CELL_STACKS`, else `stacks.yml` here; without any there is the machine's own.
-fn read_stacks(flags: &Stage, context: &Context) -> Result<Stacks, CellError> {
-    let named =
-        flags.stacks.clone().or_else(|| context.environment.get("CELL_STACKS").map(PathBuf::from));
+fn read_stacks(file: Option<&Path>, context: &Context) -> Result<Stacks, CellError> {
+    let named = file
+        .map(Path::to_owned)
+        .or_else(|| context.environment.get("CELL_STACKS").map(PathBuf::from));
     let path = named.clone().unwrap_or_else(|| PathBuf::from("stacks.yml"));
-    let Some(text) = file::read(&path)? else {
+    let Some(text) = lifecycle::file::read(&path)? else {
         return match named {
             Some(path) => Err(DefinitionError::Missing(path).into()),
             None => Ok(Stacks::default()),

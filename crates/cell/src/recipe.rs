@@ -74,9 +74,14 @@ pub struct Instance {
     pub ssh_port: u16,
 }
 
+/// What staging an app may use, in MiB (platform contract, 3.1).
+pub fn staging_memory(app: &App) -> u64 {
+    app.processes.first().map_or(0, |web| web.memory).max(STAGING_MEMORY)
+}
+
 /// Staging: the builder over `/tmp/app` with buildpacks of these keys, in order.
 pub fn staging(app: &App, keys: &[String], skip_detect: bool, address: &str) -> Action {
-    let memory = app.processes.first().map_or(0, |web| web.memory).max(STAGING_MEMORY);
+    let memory = staging_memory(app);
     let mut environment = texts(app.environment.clone());
     let mut set =
         |name: &str, value: String| environment.insert(name.to_owned(), Word::Text(value));

@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use walkdir::WalkDir;
 
+use crate::container;
+
 /// How long killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
@@ -29,13 +31,27 @@ pub fn remove(directory: &Path) -> io::Result<()> {
         }
         thread::sleep(PAUSE);
     }
-    match fs::remove_dir_all(directory) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            open_up(directory);
-            fs::remove_dir_all(directory)
+    let below = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let containers = below.map(|entry| entry.path()).chain([directory.to_owned()]);
+    for cgroup in containers.filter_map(|path| container::cgroup_of(&path)) {
+        cgroup.remove()?;
+    }
+    loop {
+        match fs::remove_dir_all(directory) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                open_up(directory);
+                return fs::remove_dir_all(directory);
+            }
+            // Those who still write are dying: a container's processes end with its first.
+            Err(error)
+                if error.kind() == io::ErrorKind::DirectoryNotEmpty
+                    && Instant::now() < deadline =>
+            {
+                thread::sleep(PAUSE);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            outcome => return outcome,
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
     }
 }
 

@@ -25,7 +25,7 @@ use crate::instance::State as InstanceState;
 use crate::interrupt::Interrupt;
 use crate::keys;
 use crate::log::Log;
-use crate::push::{Context, milliseconds};
+use crate::push::{self, Context, milliseconds};
 use crate::screen::Event;
 use crate::state::{AppDirectory, Work};
 use crate::supervisor::{self, Common};
@@ -79,12 +79,34 @@ pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
             (directory.place("droplet.tgz"), directory.place("droplet.partial"));
         let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
         copied.map_err(CellError::on(file.display().to_string()))?;
-        directory.write(&definition::of_droplet(&directory.name, flags.command.clone()))?;
+        let mut app = definition::of_droplet(&directory.name, flags.command.clone());
+        rewall(&mut app, flags, &directory, context)?;
+        directory.write(&app)?;
         directory
     } else {
-        context.state.app(&flags.droplet.to_string_lossy())?
+        let directory = context.state.app(&flags.droplet.to_string_lossy())?;
+        if let Some(mut app) = directory.read()?
+            && (flags.stack.is_some() || flags.isolation.is_some())
+        {
+            let _lock = directory.lock(Work::Staging)?;
+            rewall(&mut app, flags, &directory, context)?;
+            directory.write(&app)?;
+        }
+        directory
     };
     run(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// Gives an app the stack and walls that the flags say.
+fn rewall(
+    app: &mut App,
+    flags: &Run,
+    directory: &AppDirectory,
+    context: &Context,
+) -> Result<(), CellError> {
+    let name = flags.stack.as_ref().unwrap_or(&app.stack);
+    let stack = push::stack(flags.stacks.as_deref(), name, context)?;
+    push::walls(app, &stack, flags.isolation, directory, context)
 }
 
 /// Starts `cell supervise` in a session of its own.
@@ -173,7 +195,9 @@ pub fn supervise(name: &str, bundle: Option<&str>, context: &Context) -> Result<
     let lock = directory.lock(Work::Running)?;
     directory.clean_up(Work::Running, &lock)?;
     let warehouse = Warehouse::open(&context.state, &context.environment)?;
-    let held = bundle::fetch(bundle, &Architecture::own(), &context.state, &warehouse)?;
+    let architecture = app.architecture.as_deref();
+    let architecture = architecture.map_or_else(Architecture::own, Architecture::named);
+    let held = bundle::fetch(bundle, &architecture, &context.state, &warehouse)?;
     drop(warehouse);
     let common = Common {
         app,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use lifecycle::archive::unpack::{UnpackError, unpack};
+use lifecycle::archive::unpack::UnpackError;
 use lifecycle::file;
 use lifecycle::report::system_words;
 use lifecycle::size::Size;
@@ -20,7 +20,7 @@ use crate::package::{Package, PackageError};
 use crate::process::{Exit, Reach};
 use crate::push::milliseconds;
 use crate::recipe;
-use crate::state::AppDirectory;
+use crate::state::{AppDirectory, Work};
 
 /// What a result holds at most, in bytes (platform contract, 3.3).
 const LARGEST_RESULT: u64 = 51_200;
@@ -52,7 +52,7 @@ pub enum StagingError {
     },
     /// The builder failed.
     #[error("{}", meaning(*.0))]
-    Failed(i32),
+    Failed(Exit),
     /// The builder left no result the platform would take.
     #[error("the builder's result.json is not what the platform reads: {0}")]
     Result(String),
@@ -65,8 +65,8 @@ pub enum StagingError {
 }
 
 /// The Cloud Controller's words for the builder's status (platform contract, 4.2).
-fn meaning(status: i32) -> String {
-    let words = match status {
+fn meaning(exit: Exit) -> String {
+    let words = match exit.status {
         222 => {
             "NoAppDetectedError: An app was not successfully detected by any available buildpack"
         }
@@ -74,7 +74,7 @@ fn meaning(status: i32) -> String {
         224 => "BuildpackReleaseFailed: App staging failed in the buildpack release phase",
         _ => "StagingError: staging failed",
     };
-    format!("{words} (STG: Exited with status {status})")
+    format!("{words} (STG: Exited with status {exit})")
 }
 
 /// What one staging takes.
@@ -155,16 +155,18 @@ pub fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, St
     announce_buildpacks(order.buildpacks, say);
     let mounted: Vec<(String, PathBuf)> = order.buildpacks.iter().filter_map(mount).collect();
     say(&format!("Cell creating container for instance {}", order.app.version));
-    let contents = Contents { lifecycle: order.lifecycle, buildpacks: &mounted };
-    let container = Container::create(&order.directory.place("staging"), contents)?;
-    let staged = stage_in(&container, order, reached);
+    let memory = recipe::staging_memory(order.app);
+    let contents = Contents { lifecycle: order.lifecycle, buildpacks: &mounted, memory };
+    let place = order.directory.place(Work::Staging.containers());
+    let mut container = Container::create(&place, &order.app.isolation, contents)?;
+    let staged = stage_in(&mut container, order, reached);
     say(&format!("Cell destroying container for instance {}", order.app.version));
     container.destroy()?;
     staged
 }
 
 fn stage_in(
-    container: &Container,
+    container: &mut Container,
     order: Order<'_>,
     reached: impl FnOnce(Reach),
 ) -> Result<Staged, StagingError> {
@@ -173,6 +175,7 @@ fn stage_in(
     say("Downloading app package...");
     let began = Instant::now();
     let copied = order.package.copy(&container.file("/tmp/app"))?;
+    container.hand_over("/tmp/app")?;
     say(&format!("Downloaded app package ({})", Size(copied.bytes)));
     let mut phases = BTreeMap::from([("package".to_owned(), milliseconds(began.elapsed()))]);
     let cache = order.directory.place(&cache_name(&order.app.stack));
@@ -180,21 +183,23 @@ fn stage_in(
     if used_cache {
         say("Downloading build artifacts cache...");
         let began = Instant::now();
-        unpack(&cache, &container.file("/tmp/cache")).map_err(StagingError::Cache)?;
+        container.unpack(&cache, "/tmp/cache").map_err(StagingError::Cache)?;
         phases.insert("cache".to_owned(), milliseconds(began.elapsed()));
         say("Downloaded build artifacts cache");
     }
     build(container, order, reached)?;
+    // What is taken out must not change meanwhile.
+    container.halt()?;
     say("Uploading droplet, build artifacts cache...");
     let mut staged = read_result(container, order.app)?;
     staged.used_cache = used_cache;
-    add_builders_phases(&container.file(REPORT), &mut phases);
+    add_builders_phases(container.regular_file(REPORT), &mut phases);
     staged.phases = phases;
     let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
     keep(container, "/tmp/output-cache", &cache)?;
     keep(container, "/tmp/result.json", &order.directory.place("result.json"))?;
     // Not every builder leaves one.
-    if container.file(REPORT).exists() {
+    if container.regular_file(REPORT).is_some() {
         keep(container, REPORT, &order.directory.place("staging_report.json"))?;
     }
     staged.droplet = Size(droplet);
@@ -234,17 +239,17 @@ fn build(
     let process = container.start(&action, 0, order.log).map_err(on)?;
     reached(process.reach());
     match process.wait().map_err(on)? {
-        Exit(0) => Ok(()),
-        Exit(status) => Err(StagingError::Failed(status)),
+        Exit { status: 0, .. } => Ok(()),
+        exit => Err(StagingError::Failed(exit)),
     }
 }
 
 /// What the builder found, checked as the Cloud Controller checks it.
 fn read_result(container: &Container, app: &App) -> Result<Staged, StagingError> {
     let wrong = |what: String| StagingError::Result(what);
-    let text = file::read(&container.file("/tmp/result.json"))
-        .map_err(|error| wrong(error.to_string()))?;
-    let text = text.ok_or_else(|| wrong("it is missing".to_owned()))?;
+    let path = container.regular_file("/tmp/result.json");
+    let path = path.ok_or_else(|| wrong("it is missing".to_owned()))?;
+    let text = file::read(&path).map_err(|error| wrong(error.to_string()))?.unwrap_or_default();
     if text.len() as u64 > LARGEST_RESULT {
         return Err(wrong(format!(
             "it has {} bytes, of which {LARGEST_RESULT} are read",
@@ -274,8 +279,9 @@ fn read_result(container: &Container, app: &App) -> Result<Staged, StagingError>
 }
 
 /// What the report of a builder that leaves one says of its phases, those of one name together.
-fn add_builders_phases(report: &Path, phases: &mut BTreeMap<String, u64>) {
-    let Ok(Some(text)) = file::read(report) else { return };
+fn add_builders_phases(report: Option<PathBuf>, phases: &mut BTreeMap<String, u64>) {
+    let text = report.and_then(|path| file::read(&path).ok().flatten());
+    let Some(text) = text else { return };
     for phase in serde_json::from_slice::<Report>(&text).unwrap_or_default().phases {
         let took = Duration::try_from_secs_f64(phase.seconds).unwrap_or_default();
         *phases.entry(phase.name).or_default() += milliseconds(took);
@@ -300,6 +306,10 @@ fn keep(container: &Container, inside: &str, target: &Path) -> Result<u64, Stagi
         move |source| StagingError::System { call, path, source }
     };
     let size = fs::symlink_metadata(&path).map_err(on("stat"))?.len();
+    if container.regular_file(inside).is_none() {
+        return Err(on("take")(io::Error::other("it is not a regular file")));
+    }
+    container.take_over(inside)?;
     fs::rename(&path, target).map_err(on("rename"))?;
     Ok(size)
 }

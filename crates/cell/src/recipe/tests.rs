@@ -2,6 +2,8 @@ use super::*;
 
 fn app() -> App {
     App {
+        architecture: None,
+        isolation: crate::container::Isolation::None,
         name: "shop".to_owned(),
         guid: "11111111-1111-4111-8111-111111111111".to_owned(),
         version: "22222222-2222-4222-8222-222222222222".to_owned(),

@@ -1,0 +1,364 @@
+//! A container of an OCI runtime: runc, crun or youki.
+//!
+//! Its first process is [`crate::pause`], which ends with all others when this cell does; programs join by the
+//! runtime's `exec`, which leaves them to this process: their input, output, signals and end are not relayed.
+//! The root file system is read-only; what the container may write are directories of its own, mounted over it.
+
+use std::env;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, PipeReader, PipeWriter, pipe};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use lifecycle::file;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::ids::{self, Ids, VCAP};
+use super::spec::{self, Bind, INIT, Limits, Shape};
+use super::{ContainerError, Contents, file as place};
+use crate::cgroup::Cgroup;
+use crate::process::{Process, Said};
+use crate::recipe::{Action, FILE_DESCRIPTORS, HOME, LIFECYCLE, USER};
+
+/// Directories of the container's own, and their modes.
+const PRIVATE: [(&str, u32); 8] = [
+    ("/tmp", 0o1777),
+    ("/tmp/lifecycle", 0o755),
+    ("/tmp/buildpacks", 0o755),
+    ("/var/tmp", 0o1777),
+    ("/home", 0o755),
+    (HOME, 0o755),
+    ("/tmp/app", 0o755),
+    ("/etc", 0o755),
+];
+/// Those that are its user's.
+const USERS: [&str; 2] = [HOME, "/tmp/app"];
+/// Where the root file system is put for the runtime: the container's root must find the way, and every machine has one.
+const STAGES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
+/// What the runtime needs, in the container's directory.
+pub(super) const RUNTIMES: &str = "oci";
+/// In there, the name of the container.
+pub(super) const NAME: &str = "name";
+
+/// A container that runs.
+#[derive(Debug)]
+pub(super) struct Oci {
+    runtime: PathBuf,
+    /// The runtime's files.
+    directory: PathBuf,
+    name: String,
+    cgroup: Option<Cgroup>,
+    /// The first process.
+    init: Option<Pid>,
+    /// As long as this is open, the first process goes on.
+    alive: Option<PipeWriter>,
+    /// What programs read, and the end that nobody writes to.
+    silence: (PipeReader, PipeWriter),
+    started: AtomicU32,
+}
+
+impl Oci {
+    /// Makes and starts it; its files go to `directory`.
+    pub(super) fn make(
+        directory: &Path,
+        runtime: &Path,
+        root: &Path,
+        contents: Contents<'_>,
+    ) -> Result<Self, ContainerError> {
+        let ids = Ids::own()?;
+        make_directories(directory, &ids)?;
+        let binds = binds(directory, root, contents)?;
+        let name = format!("piecrust-{}", Uuid::new_v4());
+        let own = directory.join(RUNTIMES);
+        let is_root = ids::user_outside().is_some();
+        DirBuilder::new().mode(0o700).create(&own).map_err(ContainerError::on("mkdir", &own))?;
+        file::create(&own.join(NAME), name.as_bytes())
+            .map_err(ContainerError::on("write", &own))?;
+        let mut oci = Self {
+            runtime: runtime.to_owned(),
+            directory: own.clone(),
+            cgroup: is_root.then(|| Cgroup::named(&name)),
+            name,
+            init: None,
+            alive: None,
+            silence: pipe().map_err(ContainerError::on("pipe", &own))?,
+            started: AtomicU32::new(0),
+        };
+        let stage = if is_root { stage(&binds) } else { None };
+        let shape = Shape {
+            root: stage.unwrap_or(root),
+            ids: &ids,
+            binds: &binds,
+            limits: oci.cgroup.is_some().then(|| Limits {
+                cgroup: &oci.name,
+                memory: contents.memory,
+                limits_swap: limits_swap(),
+            }),
+        };
+        let spec =
+            spec::container(shape).map_err(|error| ContainerError::Spec(error.to_string()))?;
+        write(&own.join("config.json"), &spec).map_err(ContainerError::on("write", &own))?;
+        oci.boot(stage.map(|stage| (root, stage)))?;
+        Ok(oci)
+    }
+
+    /// Starts the first process, with the root file system on its stage.
+    fn boot(&mut self, staged: Option<(&Path, &Path)>) -> Result<(), ContainerError> {
+        // Whatever the runtime starts is this process's to wait for.
+        set_child_subreaper(true)
+            .map_err(|errno| ContainerError::on("prctl", &self.directory)(errno.into()))?;
+        let (stdin, alive) = pipe().map_err(ContainerError::on("pipe", &self.directory))?;
+        let log = self.directory.join("log");
+        let said = fs::File::create(self.directory.join("said"));
+        let said = said.map_err(ContainerError::on("open", &self.directory))?;
+        let pid_file = self.directory.join("pid");
+        let mut command = self.command("run", &log);
+        command.args(["--detach", "--pid-file"]).arg(&pid_file);
+        command.arg("--bundle").arg(&self.directory).arg(&self.name);
+        command.stdin(stdin).stdout(Stdio::null()).stderr(said);
+        let status = match staged {
+            Some((root, stage)) => on_stage(&mut command, root, stage),
+            None => command.status(),
+        };
+        drop(command);
+        if !status.map_err(ContainerError::on("start", &self.runtime))?.success() {
+            let reason = reason(&log, &self.directory.join("said"));
+            return Err(ContainerError::Runtime { runtime: self.runtime.clone(), reason });
+        }
+        self.init = Some(read_pid(&pid_file).map_err(ContainerError::on("read", &pid_file))?);
+        self.alive = Some(alive);
+        Ok(())
+    }
+
+    fn command(&self, subcommand: &str, log: &Path) -> Command {
+        let mut command = Command::new(&self.runtime);
+        command.arg("--root").arg(self.directory.join("state"));
+        command.args(["--log-format", "json", "--log"]).arg(log).arg(subcommand);
+        // By this it is found, should this process be killed meanwhile.
+        command.env("XDG_RUNTIME_DIR", &self.directory).current_dir(&self.directory);
+        command
+    }
+
+    /// Starts a program in it.
+    pub(super) fn start(&self, action: &Action, source: &str, said: &Said) -> io::Result<Process> {
+        let own = |name: &str| self.directory.join(name);
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        let (description, pid_file) =
+            (own(&format!("process-{number}.json")), own(&format!("pid-{number}")));
+        let log = own(&format!("log-{number}"));
+        let text = |inside: &str| inside.to_owned();
+        let mut words = vec![action.path.clone()];
+        words.extend(action.arguments.iter().map(|word| word.resolved(text)));
+        let environment = action.environment.iter();
+        let environment =
+            environment.map(|(name, word)| format!("{name}={}", word.resolved(text))).collect();
+        let process = spec::process(words, environment, files()).map_err(io::Error::other)?;
+        write(&description, &process)?;
+        let mut command = self.command("exec", &log);
+        command.args(["--detach", "--process"]).arg(&description);
+        command.arg("--pid-file").arg(&pid_file).arg(&self.name);
+        command.stdin(self.silence.0.try_clone()?);
+        let find = |runtime: Child| found(runtime, &pid_file, &log);
+        let process = Process::started_by(command, source, said, find);
+        for path in [description, pid_file, log] {
+            let _never_written = fs::remove_file(path);
+        }
+        Ok(process?.within(self.cgroup.clone()))
+    }
+
+    /// Ends all that runs in it.
+    pub(super) fn halt(&mut self) -> Result<(), ContainerError> {
+        drop(self.alive.take());
+        if let Some(init) = self.init.take() {
+            let _gone = kill(init, Signal::SIGKILL);
+            // The kernel lets it go when all others are gone.
+            let _reaped = waitpid(init, None);
+        }
+        match &self.cgroup {
+            Some(cgroup) => {
+                cgroup.remove().map_err(ContainerError::on("remove cgroup", Path::new(&self.name)))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Waits for the runtime's `exec`; the number of what it started.
+fn found(mut runtime: Child, pid_file: &Path, log: &Path) -> io::Result<Pid> {
+    if runtime.wait()?.success() {
+        read_pid(pid_file)
+    } else {
+        Err(io::Error::other(reason(log, Path::new("/dev/null"))))
+    }
+}
+
+fn read_pid(path: &Path) -> io::Result<Pid> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map(Pid::from_raw).map_err(io::Error::other)
+}
+
+/// The last error in the runtime's log, or else the last line it said.
+fn reason(log: &Path, said: &Path) -> String {
+    let log = fs::read_to_string(log).unwrap_or_default();
+    let message = |line: &str| {
+        let line: Value = serde_json::from_str(line).ok()?;
+        (line["level"] == "error").then(|| line["msg"].as_str().map(str::to_owned)).flatten()
+    };
+    let said = || fs::read_to_string(said).unwrap_or_default();
+    let last = || said().lines().last().unwrap_or("it does not say why").to_owned();
+    log.lines().rev().find_map(message).unwrap_or_else(last)
+}
+
+/// Writes what only the runtime may read: environments have secrets.
+fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    file::create(path, &serde_json::to_vec(value)?)
+}
+
+fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(ContainerError::on("mkdir", directory))?;
+    let root = ids.users.first().map(|range| range.outside);
+    for (inside, mode) in PRIVATE {
+        let path = place(directory, inside);
+        DirBuilder::new()
+            .recursive(true)
+            .create(&path)
+            .map_err(ContainerError::on("mkdir", &path))?;
+        // Whatever the umask is.
+        fs::set_permissions(&path, Permissions::from_mode(mode))
+            .map_err(ContainerError::on("chmod", &path))?;
+        if ids::user_outside().is_some() {
+            let owner = if USERS.contains(&inside) { Some(VCAP) } else { root };
+            chown(&path, owner, owner).map_err(ContainerError::on("chown", &path))?;
+        }
+    }
+    Ok(())
+}
+
+/// What the container sees beside its root.
+fn binds(
+    directory: &Path,
+    root: &Path,
+    contents: Contents<'_>,
+) -> Result<Vec<Bind>, ContainerError> {
+    let init =
+        env::current_exe().map_err(ContainerError::on("read", Path::new("/proc/self/exe")))?;
+    let own = |inside: &str| Bind {
+        source: place(directory, inside),
+        inside: inside.to_owned(),
+        is_writable: true,
+    };
+    let shown = |source: &Path, inside: &str| Bind {
+        source: source.to_owned(),
+        inside: inside.to_owned(),
+        is_writable: false,
+    };
+    let mut binds = vec![own("/tmp"), own("/var/tmp"), own("/home"), shown(&init, INIT)];
+    file::create(&place(directory, INIT), b"").map_err(ContainerError::on("write", directory))?;
+    binds.push(shown(contents.lifecycle, LIFECYCLE));
+    for (name, path) in contents.buildpacks {
+        let inside = format!("/tmp/buildpacks/{name}");
+        let point = place(directory, &inside);
+        fs::create_dir(&point).map_err(ContainerError::on("mkdir", &point))?;
+        binds.push(shown(path, &inside));
+    }
+    let user = format!("{USER}:x:{VCAP}:{VCAP}::{HOME}:/bin/bash");
+    for (inside, line) in [("/etc/passwd", user), ("/etc/group", format!("{USER}:x:{VCAP}:"))] {
+        let path = place(directory, inside);
+        let known = fs::read_to_string(place(root, inside)).unwrap_or_default();
+        let written = file::create(&path, with_line(&known, &line).as_bytes())
+            .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)));
+        written.map_err(ContainerError::on("write", &path))?;
+        binds.push(shown(&path, inside));
+    }
+    // The network is the machine's own, and so are its names.
+    for inside in ["/etc/hosts", "/etc/resolv.conf"] {
+        if let Ok(path) = fs::canonicalize(inside) {
+            binds.push(shown(&path, inside));
+        }
+    }
+    Ok(binds)
+}
+
+/// `text` with `line`, unless it knows a user or group of that name.
+fn with_line(text: &str, line: &str) -> String {
+    let name = format!("{USER}:");
+    if text.lines().any(|known| known.starts_with(&name)) {
+        return text.to_owned();
+    }
+    let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    format!("{text}{end}{line}\n")
+}
+
+/// A stage that hides nothing of what is shown.
+fn stage(binds: &[Bind]) -> Option<&'static Path> {
+    let is_free =
+        |stage: &&Path| stage.is_dir() && !binds.iter().any(|bind| bind.source.starts_with(stage));
+    STAGES.iter().map(Path::new).find(is_free)
+}
+
+/// Runs `command` where `root` is on `stage`, for it and what it starts alone: nothing of that is left on the machine,
+/// whatever is killed. The way to this machine's own directory of it may be closed to the container's root.
+fn on_stage(command: &mut Command, root: &Path, stage: &Path) -> io::Result<ExitStatus> {
+    let nothing = None::<&str>;
+    let run = || {
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing)?;
+        mount(Some(root), stage, nothing, MsFlags::MS_BIND, nothing)?;
+        command.status()
+    };
+    // Of a thread of its own, since namespaces are a thread's.
+    thread::scope(|scope| scope.spawn(run).join())
+        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
+}
+
+/// Whether this kernel counts memory that is swapped out.
+fn limits_swap() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+        || Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
+}
+
+/// How many files a program may have open: the platform's number, or as many as this process may give.
+fn files() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .map_or(FILE_DESCRIPTORS, |(_, hard)| hard.min(FILE_DESCRIPTORS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_added_where_they_are_missing() {
+        let line = "vcap:x:2000:";
+        assert_eq!(with_line("root:x:0:", line), "root:x:0:\nvcap:x:2000:\n");
+        assert_eq!(with_line("", line), "vcap:x:2000:\n");
+        assert_eq!(with_line("a:\nvcap:x:7:\n", line), "a:\nvcap:x:7:\n");
+    }
+
+    #[test]
+    fn the_root_is_staged_where_it_hides_nothing() {
+        let shown = |source: &str| Bind {
+            source: source.into(),
+            inside: "/x".to_owned(),
+            is_writable: false,
+        };
+        assert_eq!(stage(&[shown("/root/x")]), Some(Path::new("/mnt")));
+        assert_ne!(stage(&[shown("/mnt/disk/x")]), Some(Path::new("/mnt")));
+    }
+}

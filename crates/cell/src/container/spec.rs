@@ -1,0 +1,225 @@
+//! What an OCI runtime is told of a container: the platform's profile (its contract, 7 and 14), as a value.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::OciSpecError;
+use oci_spec::runtime::{
+    Arch, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxMemoryBuilder,
+    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
+    LinuxResourcesBuilder, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompBuilder,
+    LinuxSyscallBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
+    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
+    get_default_readonly_paths,
+};
+
+use super::ids::{Ids, Range, VCAP};
+use crate::recipe::HOME;
+
+/// The first process: `cell pause`, where the platform has its own.
+pub const INIT: &str = "/tmp/garden-init";
+/// Processes and threads a container may have (platform contract, 3.1).
+const PROCESSES: i64 = 1024;
+/// What the platform's filter refuses with EPERM.
+const REFUSED: [&str; 11] = [
+    "close_range",
+    "io_uring_enter",
+    "io_uring_register",
+    "io_uring_setup",
+    "membarrier",
+    "mount",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "rseq",
+    "setns",
+    "unshare",
+];
+/// ... and what it says it has not: the C library then does without.
+const UNKNOWN: [&str; 1] = ["clone3"];
+
+/// A place of this machine that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Here.
+    pub source: PathBuf,
+    /// There.
+    pub inside: String,
+    /// Whether it may be changed there.
+    pub is_writable: bool,
+}
+
+/// What limits a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits<'a> {
+    /// The name of its cgroup.
+    pub cgroup: &'a str,
+    /// Memory, in MiB.
+    pub memory: u64,
+    /// Whether memory that is swapped out can be limited, too.
+    pub limits_swap: bool,
+}
+
+/// What is particular to a container.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// Its root file system, which it can't change.
+    pub root: &'a Path,
+    /// Who is who.
+    pub ids: &'a Ids,
+    /// What it sees beside its root, in this order.
+    pub binds: &'a [Bind],
+    /// Its limits, if it can have any.
+    pub limits: Option<Limits<'a>>,
+}
+
+/// The container's `config.json`.
+pub fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
+    let process = ProcessBuilder::default()
+        .user(UserBuilder::default().uid(0_u32).gid(0_u32).build()?)
+        .args([INIT.to_owned(), "pause".to_owned()])
+        .env(Vec::new())
+        .cwd("/")
+        .no_new_privileges(true);
+    let mut process = without_rights(process.build()?);
+    process.set_rlimits(None);
+    SpecBuilder::default()
+        .version("1.0.2")
+        .root(RootBuilder::default().path(shape.root).readonly(true).build()?)
+        .mounts(mounts(shape)?)
+        .process(process)
+        .linux(linux(shape)?)
+        .build()
+        .map(|mut spec| {
+            spec.set_hostname(None).set_annotations(None);
+            spec
+        })
+}
+
+/// A program in it, as the platform's user in its home; `files` is how many it may have open.
+pub fn process(
+    words: Vec<String>,
+    environment: Vec<String>,
+    files: u64,
+) -> Result<Process, OciSpecError> {
+    let open = PosixRlimitBuilder::default()
+        .typ(PosixRlimitType::RlimitNofile)
+        .hard(files)
+        .soft(files)
+        .build()?;
+    let process = ProcessBuilder::default()
+        .user(UserBuilder::default().uid(VCAP).gid(VCAP).build()?)
+        .args(words)
+        .env(environment)
+        .cwd(HOME)
+        .rlimits([open])
+        .no_new_privileges(true);
+    Ok(without_rights(process.build()?))
+}
+
+/// Takes the capabilities that the crate gives by default.
+fn without_rights(mut process: Process) -> Process {
+    process.set_capabilities(None).set_terminal(None);
+    process
+}
+
+fn mounts(shape: Shape<'_>) -> Result<Vec<Mount>, OciSpecError> {
+    let mut mounts = vec![
+        mount("proc", "/proc", &[])?,
+        mount("tmpfs", "/dev", &["nosuid", "mode=755"])?,
+        mount("devpts", "/dev/pts", &["newinstance", "ptmxmode=0666"])?,
+        mount("tmpfs", "/dev/shm", &["nosuid", "nodev", "mode=1777"])?,
+        mount("mqueue", "/dev/mqueue", &["nosuid", "noexec", "nodev"])?,
+        // Without a network of its own it can't have a sysfs of its own either.
+        bind(Path::new("/sys"), "/sys", &["rbind", "ro", "nosuid", "noexec", "nodev"])?,
+    ];
+    if shape.limits.is_some() {
+        mounts.push(mount("cgroup", "/sys/fs/cgroup", &["ro", "nosuid", "noexec", "nodev"])?);
+    }
+    for it in shape.binds {
+        let access = if it.is_writable { "rw" } else { "ro" };
+        mounts.push(bind(&it.source, &it.inside, &["rbind", access, "nosuid", "nodev"])?);
+    }
+    Ok(mounts)
+}
+
+fn mount(kind: &str, inside: &str, options: &[&str]) -> Result<Mount, OciSpecError> {
+    let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
+    MountBuilder::default().typ(kind).source(kind).destination(inside).options(options).build()
+}
+
+fn bind(source: &Path, inside: &str, options: &[&str]) -> Result<Mount, OciSpecError> {
+    let mut mount = mount("bind", inside, options)?;
+    mount.set_source(Some(source.to_owned()));
+    Ok(mount)
+}
+
+fn linux(shape: Shape<'_>) -> Result<Linux, OciSpecError> {
+    let kinds = [
+        LinuxNamespaceType::Ipc,
+        LinuxNamespaceType::Mount,
+        LinuxNamespaceType::Pid,
+        LinuxNamespaceType::User,
+    ];
+    let namespace = |kind| LinuxNamespaceBuilder::default().typ(kind).build();
+    let namespaces =
+        kinds.into_iter().map(namespace).collect::<Result<Vec<LinuxNamespace>, _>>()?;
+    let mut linux = LinuxBuilder::default()
+        .namespaces(namespaces)
+        .uid_mappings(mappings(&shape.ids.users)?)
+        .gid_mappings(mappings(&shape.ids.groups)?)
+        .seccomp(seccomp()?)
+        .masked_paths(get_default_maskedpaths())
+        .readonly_paths(get_default_readonly_paths())
+        .build()?;
+    linux.set_resources(None).set_devices(None).set_cgroups_path(None);
+    if let Some(limits) = shape.limits {
+        linux.set_cgroups_path(Some(Path::new("/").join(limits.cgroup)));
+        linux.set_resources(Some(resources(limits)?));
+    }
+    Ok(linux)
+}
+
+fn mappings(ranges: &[Range]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
+    let mapping = |range: &Range| {
+        LinuxIdMappingBuilder::default()
+            .container_id(range.inside)
+            .host_id(range.outside)
+            .size(range.count)
+            .build()
+    };
+    ranges.iter().map(mapping).collect()
+}
+
+fn resources(limits: Limits<'_>) -> Result<LinuxResources, OciSpecError> {
+    let bytes = i64::try_from(limits.memory.saturating_mul(1 << 20)).unwrap_or(i64::MAX);
+    let mut memory = LinuxMemoryBuilder::default().limit(bytes);
+    if limits.limits_swap {
+        memory = memory.swap(bytes);
+    }
+    let pids = LinuxPidsBuilder::default().limit(PROCESSES).build()?;
+    LinuxResourcesBuilder::default().memory(memory.build()?).pids(pids).build()
+}
+
+/// The platform's list of what is allowed, inverted (its contract, 14).
+fn seccomp() -> Result<LinuxSeccomp, OciSpecError> {
+    let refuse = |names: &[&str], errno: u32| {
+        LinuxSyscallBuilder::default()
+            .names(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
+            .action(LinuxSeccompAction::ScmpActErrno)
+            .errno_ret(errno)
+            .build()
+    };
+    let mut seccomp = LinuxSeccompBuilder::default()
+        .default_action(LinuxSeccompAction::ScmpActAllow)
+        .syscalls([
+            refuse(&REFUSED, nix::libc::EPERM.cast_unsigned())?,
+            refuse(&UNKNOWN, nix::libc::ENOSYS.cast_unsigned())?,
+        ])
+        .build()?;
+    // Programs for the smaller machines that the kernel runs as well would otherwise be killed.
+    seccomp.set_architectures(match std::env::consts::ARCH {
+        "x86_64" => Some(vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86]),
+        "aarch64" => Some(vec![Arch::ScmpArchAarch64, Arch::ScmpArchArm]),
+        _ => None,
+    });
+    Ok(seccomp)
+}

@@ -1,0 +1,194 @@
+//! Root file systems of stacks: a tar archive or a directory, unpacked once and never changed by a container.
+
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use lifecycle::download::Checksum;
+use lifecycle::report::system_words;
+use nix::fcntl::{Flock, FlockArg};
+use walkdir::WalkDir;
+
+use crate::container::ids::{self, IdsError};
+
+/// Directories that are mounted over in a container.
+const DIRECTORIES: [&str; 8] = ["proc", "sys", "dev", "tmp", "home", "var", "var/tmp", "etc"];
+/// Files that are.
+const FILES: [&str; 4] = ["etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf"];
+/// What a directory has of this machine rather than of its own, and devices, which only root can make.
+const NOT_TAKEN: [&str; 3] = ["dev", "proc", "sys"];
+
+/// Why a root file system can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum RootError {
+    /// The file system is in the way.
+    #[error("{call} {}: {}", path.display(), system_words(source))]
+    System {
+        /// What failed: `open`.
+        call: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// `tar` failed.
+    #[error("{}: tar can't unpack it: {words}", path.display())]
+    Tar {
+        /// The archive or directory.
+        path: PathBuf,
+        /// What tar said.
+        words: String,
+    },
+    /// It is none.
+    #[error("{}: it is no root file system: {what} is no directory in it", path.display())]
+    Shape {
+        /// The archive or directory.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// This user can't have containers.
+    #[error(transparent)]
+    Ids(#[from] IdsError),
+}
+
+impl RootError {
+    fn on(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::System { call, path, source }
+    }
+}
+
+/// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
+/// before that. Where the directory is.
+pub fn unpacked(source: &Path, roots: &Path, begin: impl FnOnce()) -> Result<PathBuf, RootError> {
+    let target = roots.join(name(source)?);
+    let lock = roots.join("lock");
+    let file = File::create(&lock).map_err(RootError::on("open", &lock))?;
+    let _held = Flock::lock(file, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| RootError::on("lock", &lock)(errno.into()))?;
+    if target.is_dir() {
+        return Ok(target);
+    }
+    begin();
+    let partial = roots.join("partial");
+    // One that was killed left its own.
+    remove(&partial)?;
+    // Images have directories for everybody: only the way to them is closed.
+    DirBuilder::new().mode(0o755).create(&partial).map_err(RootError::on("mkdir", &partial))?;
+    let made = extract(source, &partial)
+        .and_then(|()| prepare(&partial, source))
+        .and_then(|()| fs::rename(&partial, &target).map_err(RootError::on("rename", &partial)));
+    if made.is_err() {
+        let _first_reason_counts = remove(&partial);
+    }
+    made.map(|()| target)
+}
+
+fn remove(path: &Path) -> Result<(), RootError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(RootError::on("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An archive's SHA-256; of a directory, a hash of what its files' names, sizes, modes and times are.
+fn name(source: &Path) -> Result<String, RootError> {
+    if !source.is_dir() {
+        let sum = Checksum::sha256_of(source).map_err(RootError::on("read", source))?;
+        return Ok(sum.value().to_owned());
+    }
+    let mut listing = Vec::new();
+    let is_taken = |entry: &walkdir::DirEntry| {
+        entry.depth() != 1 || !NOT_TAKEN.iter().any(|name| entry.file_name() == *name)
+    };
+    for entry in WalkDir::new(source).sort_by_file_name().into_iter().filter_entry(is_taken) {
+        let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+        let (data, entry) = found.map_err(|error| RootError::on("read", source)(error.into()))?;
+        let (seconds, nanoseconds) = (data.mtime(), data.mtime_nsec());
+        let place = entry.path().strip_prefix(source).unwrap_or_else(|_| entry.path());
+        let fields = format!("{} {} {seconds}.{nanoseconds}", data.len(), data.mode());
+        listing.push(format!("{}\0{fields}\n", place.display()));
+    }
+    Ok(format!("{:016x}", twox_hash::XxHash64::oneshot(0, listing.concat().as_bytes())))
+}
+
+/// By the `tar` of this machine, which reads every compression there is.
+fn extract(source: &Path, target: &Path) -> Result<(), RootError> {
+    let mut tar = Command::new("tar");
+    tar.arg("--extract").arg("--directory").arg(target);
+    tar.args(["--numeric-owner", "--same-permissions", "--anchored"]);
+    tar.args(
+        NOT_TAKEN
+            .iter()
+            .flat_map(|name| [format!("--exclude=./{name}/*"), format!("--exclude={name}/*")]),
+    );
+    if ids::user_outside().is_none() {
+        tar.arg("--no-same-owner");
+    }
+    tar.arg("--file").stdout(Stdio::null()).stderr(Stdio::piped());
+    let ended = if source.is_dir() {
+        let mut packing = Command::new("tar")
+            .args(["--create", "--file=-", "--anchored"])
+            .args(NOT_TAKEN.map(|name| format!("--exclude=./{name}/*")))
+            .arg("--directory")
+            .arg(source)
+            .arg(".")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(RootError::on("start", Path::new("tar")))?;
+        let ended = tar
+            .arg("-")
+            .stdin(packing.stdout.take().map_or_else(Stdio::null, Stdio::from))
+            .output();
+        // What could not be read has been said on the terminal.
+        let packed = packing.wait().as_ref().is_ok_and(ExitStatus::success);
+        ended.map(|ended| (ended, packed))
+    } else {
+        tar.arg(source).stdin(Stdio::null()).output().map(|ended| (ended, true))
+    };
+    let (ended, packed) = ended.map_err(RootError::on("start", Path::new("tar")))?;
+    if ended.status.success() && packed {
+        return Ok(());
+    }
+    let words = String::from_utf8_lossy(&ended.stderr);
+    let words = words.lines().next().unwrap_or("not all of it can be read").to_owned();
+    Err(RootError::Tar { path: source.to_owned(), words })
+}
+
+/// What is root's becomes that of a container's root, and what is mounted over is made.
+fn prepare(root: &Path, source: &Path) -> Result<(), RootError> {
+    for name in DIRECTORIES {
+        let path = root.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(found) if found.is_dir() => {}
+            // A link may lead out of the root.
+            Ok(_) => {
+                return Err(RootError::Shape { path: source.to_owned(), what: name.to_owned() });
+            }
+            Err(_) => fs::create_dir(&path).map_err(RootError::on("mkdir", &path))?,
+        }
+    }
+    for name in FILES {
+        let path = root.join(name);
+        if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
+            lifecycle::file::create(&path, b"").map_err(RootError::on("write", &path))?;
+        }
+    }
+    fs::set_permissions(root, Permissions::from_mode(0o755))
+        .map_err(RootError::on("chmod", root))?;
+    let Some(owner) = ids::root_outside()? else { return Ok(()) };
+    for entry in WalkDir::new(root) {
+        let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
+        let (data, entry) = found.map_err(|error| RootError::on("read", root)(error.into()))?;
+        let new = |id: u32| (id == 0).then_some(owner);
+        lchown(entry.path(), new(data.uid()), new(data.gid()))
+            .map_err(RootError::on("chown", entry.path()))?;
+    }
+    Ok(())
+}
