@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use suite::{free_port, tool, wait_for, xxhash};
+use suite::{essential_debian, free_port, tool, wait_for, xxhash};
 
 use crate::Bundle;
 
@@ -127,23 +127,6 @@ impl Ended {
         }
         self
     }
-}
-
-/// A tar of it, made once and kept.
-fn essential_debian() -> PathBuf {
-    let directory = std::env::current_exe().unwrap().parent().unwrap().with_file_name("images");
-    fs::create_dir_all(&directory).unwrap();
-    let tar = directory.join("debian-essential.tar");
-    if !tar.exists() {
-        let sources = "set -e; . /etc/os-release
-            for file in /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list.d/ubuntu.sources /etc/apt/sources.list; do
-              [ -f $file ] && break
-            done
-            mmdebstrap --quiet --variant=essential $VERSION_CODENAME \"$0.part.tar\" $file
-            mv \"$0.part.tar\" \"$0\"";
-        tool("sh", ["-c", sources, tar.to_str().unwrap()]);
-    }
-    tar
 }
 
 #[test]

@@ -48,6 +48,14 @@ pub enum ContainerError {
     /// The runtime's configuration can't be made.
     #[error("config.json: {0}")]
     Spec(String),
+    /// Its first process does not run.
+    #[error(
+        "this cell does not start in the container, where only static programs are sure to: {reason}"
+    )]
+    Init {
+        /// What was said.
+        reason: String,
+    },
     /// The runtime made none.
     #[error("{} makes no container: {reason}", runtime.display())]
     Runtime {

@@ -4,11 +4,15 @@
 use std::io;
 use std::thread;
 
+use lifecycle::report::say;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use signal_hook::consts::SIGCHLD;
 use signal_hook::iterator::Signals;
 
 use crate::error::CellError;
+
+/// What it says once it is there.
+pub const READY: &str = "ready";
 
 /// Waits until nobody holds the other end of its standard input.
 pub fn pause() -> Result<(), CellError> {
@@ -20,6 +24,7 @@ pub fn pause() -> Result<(), CellError> {
             {}
         }
     });
+    say(READY);
     let ended = io::copy(&mut io::stdin().lock(), &mut io::sink());
     ended.map(drop).map_err(CellError::on("standard input"))
 }

@@ -192,3 +192,6 @@ fn prepare(root: &Path, source: &Path) -> Result<(), RootError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,10 @@
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
-use std::io::{self, PipeReader, PipeWriter, pipe};
+use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -29,6 +29,7 @@ use super::ids::{self, Ids, VCAP};
 use super::spec::{self, Bind, INIT, Limits, Shape};
 use super::{ContainerError, Contents, file as place};
 use crate::cgroup::Cgroup;
+use crate::pause::READY;
 use crate::process::{Process, Said};
 use crate::recipe::{Action, FILE_DESCRIPTORS, HOME, LIFECYCLE, USER};
 
@@ -127,7 +128,8 @@ impl Oci {
         let mut command = self.command("run", &log);
         command.args(["--detach", "--pid-file"]).arg(&pid_file);
         command.arg("--bundle").arg(&self.directory).arg(&self.name);
-        command.stdin(stdin).stdout(Stdio::null()).stderr(said);
+        let (answer, stdout) = pipe().map_err(ContainerError::on("pipe", &self.directory))?;
+        command.stdin(stdin).stdout(stdout).stderr(said);
         let status = match staged {
             Some((root, stage)) => on_stage(&mut command, root, stage),
             None => command.status(),
@@ -139,7 +141,14 @@ impl Oci {
         }
         self.init = Some(read_pid(&pid_file).map_err(ContainerError::on("read", &pid_file))?);
         self.alive = Some(alive);
-        Ok(())
+        let mut line = String::new();
+        let _none = BufReader::new(answer).read_line(&mut line);
+        if line.trim_end() == READY {
+            return Ok(());
+        }
+        let reason = reason(&log, &self.directory.join("said"));
+        self.halt()?;
+        Err(ContainerError::Init { reason })
     }
 
     fn command(&self, subcommand: &str, log: &Path) -> Command {

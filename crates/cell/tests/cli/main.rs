@@ -1,4 +1,4 @@
-//! `cell` from outside: apps are pushed, asked, entered, broken and stopped, without isolation.
+//! `cell` from outside: apps are pushed, asked, entered, broken and stopped; in `oci` in containers, elsewhere without isolation.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
@@ -6,6 +6,7 @@ mod failing;
 mod health;
 mod installed;
 mod machine;
+mod oci;
 mod processes;
 mod pushing;
 mod recovery;

@@ -1,0 +1,76 @@
+use std::os::unix::fs::symlink;
+
+use tempfile::TempDir;
+
+use super::*;
+
+/// A directory with a small root file system, and one for what is made of it.
+fn root(files: &[&str]) -> (TempDir, TempDir) {
+    let root = TempDir::new().unwrap();
+    for name in files {
+        let path = root.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, name).unwrap();
+    }
+    (root, TempDir::new().unwrap())
+}
+
+#[test]
+fn directories_and_archives_are_unpacked_once() {
+    let (root, roots) = root(&["etc/passwd", "bin/sh", "dev/null", "proc/1", "usr/dev/x"]);
+    fs::set_permissions(root.path().join("bin/sh"), Permissions::from_mode(0o751)).unwrap();
+    let archive = TempDir::new().unwrap();
+    let archive = archive.path().join("root.tar.gz");
+    let mut tar = Command::new("tar");
+    tar.args(["-C".as_ref(), root.path().as_os_str(), "-czf".as_ref(), archive.as_os_str()]);
+    assert!(tar.arg(".").status().unwrap().success());
+    let mut found = Vec::new();
+    for source in [root.path(), &archive] {
+        let mut begun = false;
+        let made = unpacked(source, roots.path(), || begun = true).unwrap();
+        assert!(begun);
+        assert_eq!(unpacked(source, roots.path(), || panic!("again")).unwrap(), made);
+        assert_eq!(fs::read(made.join("etc/passwd")).unwrap(), b"etc/passwd");
+        assert_eq!(fs::metadata(made.join("bin/sh")).unwrap().mode() & 0o777, 0o751);
+        // What is this machine's is not taken, what is mounted over is there.
+        assert!(!made.join("dev/null").exists() && !made.join("proc/1").exists());
+        assert!(made.join("usr/dev/x").exists());
+        for name in ["etc/hosts", "etc/resolv.conf", "var/tmp", "home", "dev", "proc"] {
+            assert!(made.join(name).exists(), "{name}");
+        }
+        if let Some(owner) = ids::root_outside().unwrap() {
+            let owners = ["", "etc", "bin/sh"].map(|it| fs::metadata(made.join(it)).unwrap().uid());
+            assert_eq!(owners, [owner; 3]);
+        }
+        found.push(made);
+    }
+    assert_ne!(found[0], found[1]);
+    fs::write(root.path().join("bin/new"), "").unwrap();
+    assert!(!found.contains(&unpacked(root.path(), roots.path(), || ()).unwrap()));
+}
+
+#[test]
+fn what_was_half_made_goes_and_what_is_no_root_leaves_nothing() {
+    let (trap, roots) = root(&["bin/sh"]);
+    symlink("/etc", trap.path().join("etc")).unwrap();
+    fs::create_dir_all(roots.path().join("partial/old")).unwrap();
+    let error = unpacked(trap.path(), roots.path(), || ()).unwrap_err();
+    assert!(error.to_string().ends_with("it is no root file system: etc is no directory in it"));
+    let damaged = trap.path().join("damaged.tar.gz");
+    fs::write(&damaged, "no archive").unwrap();
+    let error = unpacked(&damaged, roots.path(), || ()).unwrap_err();
+    assert!(error.to_string().contains("damaged.tar.gz: tar can't unpack it: tar: "), "{error}");
+    let missing = unpacked(&trap.path().join("none.tar"), roots.path(), || ()).unwrap_err();
+    assert!(missing.to_string().contains("none.tar: no such file or directory"), "{missing}");
+    let left: Vec<_> =
+        fs::read_dir(roots.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
+}
+
+#[test]
+fn a_links_place_is_taken_by_a_file() {
+    let (root, roots) = root(&["etc/passwd"]);
+    symlink("../run/resolve/stub", root.path().join("etc/resolv.conf")).unwrap();
+    let made = unpacked(root.path(), roots.path(), || ()).unwrap();
+    assert!(fs::symlink_metadata(made.join("etc/resolv.conf")).unwrap().is_file());
+}

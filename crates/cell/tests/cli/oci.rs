@@ -1,0 +1,312 @@
+//! The same in real containers: runc, and a minimal Debian as the stack.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use suite::essential_debian;
+
+use crate::machine::{Machine, eventually, get};
+
+/// A machine whose only stack has a root file system, which all tests share.
+fn machine() -> Machine {
+    let rootfs = essential_debian();
+    let rootfs = rootfs.display();
+    let machine = Machine::new();
+    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cell-roots");
+    fs::create_dir_all(&roots).unwrap();
+    fs::create_dir(machine.state()).unwrap();
+    std::os::unix::fs::symlink(roots, machine.state().join("roots")).unwrap();
+    let fixtures = suite::workspace().join("buildpacks-fixtures");
+    let release =
+        |name: &str| format!("      {name}: {{directory: {}}}\n", fixtures.join(name).display());
+    let names = ["procfile", "static"];
+    let stacks = format!(
+        "stacks:\n  debian:\n    rootfs: {rootfs}\n    install_buildpacks: [{}]\n    releases:\n{}",
+        names.join(", "),
+        names.map(release).concat()
+    );
+    fs::write(machine.state().with_file_name("stacks.yml"), stacks).unwrap();
+    machine
+}
+
+/// What this machine knows of the container of an instance.
+struct Trace {
+    cgroup: String,
+    processes: Vec<Pid>,
+}
+
+impl Trace {
+    /// Of the container in `place` (`instances/web-0`).
+    fn of(machine: &Machine, place: &str) -> Self {
+        let name = machine.state().join("apps/shop").join(place).join("oci/name");
+        let cgroup = fs::read_to_string(&name).unwrap();
+        let pids = Path::new("/sys/fs/cgroup/pids").join(&cgroup).join("cgroup.procs");
+        let unified = Path::new("/sys/fs/cgroup").join(&cgroup).join("cgroup.procs");
+        let text = fs::read_to_string(pids).or_else(|_| fs::read_to_string(unified)).unwrap();
+        let processes: Vec<Pid> =
+            text.lines().map(|line| Pid::from_raw(line.parse().unwrap())).collect();
+        assert!(!processes.is_empty());
+        Self { cgroup, processes }
+    }
+
+    /// Whether process or cgroup is left.
+    fn is_left(&self) -> bool {
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap();
+        let mut places = hierarchies.map(|it| it.unwrap().path()).chain(["/sys/fs/cgroup".into()]);
+        places.any(|place| place.join(&self.cgroup).exists())
+            || self.processes.iter().any(|&pid| kill(pid, None).is_ok())
+    }
+}
+
+/// No process, mount, file or control of an app is left.
+fn nothing_is_left(machine: &Machine) {
+    eventually("nothing is left to run", || machine.processes().is_empty());
+    let app = machine.state().join("apps/shop");
+    assert!(!app.join("instances").exists() && !app.join("staging").exists());
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(&machine.state().display().to_string()), "{mounts}");
+}
+
+fn manifest(keys: &str) -> String {
+    format!("applications: [{{name: shop, health-check-type: process, {keys}}}]")
+}
+
+#[test]
+fn root_an_app_lives_in_a_container_like_the_platforms() {
+    let machine = machine();
+    let app = machine.app(&[("index.html", "from inside"), ("Staticfile", "")]);
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
+    assert!(!said.error().contains("No isolation"), "{}", said.error());
+    let events = said.events();
+    let running = events.iter().find(|it| it["event"] == "running").unwrap();
+    assert!(get(running["url"].as_str().unwrap()).ends_with("from inside"));
+    let trace = Trace::of(&machine, "instances/web-0");
+    let script = "id -u; id -g; id -un; pwd; ulimit -n; grep -E '^(CapPrm|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\t' ' '
+        for path in / /etc /usr /tmp/lifecycle; do touch $path/new; done 2>&1 | sed 's/.*: //'
+        touch ~/new /tmp/new /var/tmp/new && echo writable
+        stat -c %U /etc /tmp; tr '\\0' ' ' </proc/1/cmdline; echo
+        perl -e 'for (434, 436, 424, 425, 435) { $! = 0; syscall($_, 0, 0, 0, 0); print $! + 0, \" \" }'; echo
+        cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null";
+    let said = machine.cell(&["ssh", "shop", "--", script]);
+    // pidfd_open, close_range, pidfd_send_signal and io_uring_setup are refused, clone3 is not there.
+    let expected = "2000\n2000\nvcap\n/home/vcap\n16384\nCapPrm: 0000000000000000\nCapBnd: 0000000000000000\n\
+        NoNewPrivs: 1\nSeccomp: 2\n\
+        Read-only file system\nRead-only file system\nRead-only file system\nRead-only file system\n\
+        writable\nroot\nroot\n/tmp/garden-init pause \n1 1 1 1 38 \n1073741824\n";
+    assert_eq!(said.out(), expected, "{}", said.error());
+    machine.cell(&["stop", "shop"]).succeeds();
+    assert!(!trace.is_left());
+    nothing_is_left(&machine);
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    assert!(machine.state().join("apps/shop/instances/web-0/oci").exists());
+    let said = machine.cell(&["run", "shop", "--detach", "--isolation", "none"]).succeeds();
+    let sentence = "this machine's files, not those of stack debian";
+    assert!(said.error().contains(sentence), "{}", said.error());
+    assert!(!machine.state().join("apps/shop/instances/web-0/oci").exists());
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+#[test]
+fn root_an_app_over_its_memory_is_killed_reported_and_started_again() {
+    let machine = machine();
+    let app = machine.app(&[
+        ("Procfile", "web: tail /dev/zero\n"),
+        ("manifest.yml", "applications: [{name: shop, memory: 64M}]"),
+    ]);
+    let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
+    let reason = "APP/PROC/WEB: Exited with status 137 (out of memory)";
+    assert!(error.contains(&format!("'shop' crashed: {reason}")), "{error}");
+    eventually("the fourth start is put off", || {
+        machine.log().contains("The next start is in 30 s")
+    });
+    let log = machine.log();
+    let crash = format!("Process has crashed with type: \"web\": {reason}");
+    assert_eq!(log.matches(&crash).count(), 4, "{log}");
+    assert_eq!(log.matches("[APP/PROC/WEB/0] OUT Exit status 137 (out of memory)").count(), 4);
+    machine.cell(&["stop", "shop"]).succeeds();
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_staging_over_its_memory_is_reported() {
+    let machine = machine();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
+    let buildpack = machine.state().with_file_name("greedy");
+    fs::create_dir_all(buildpack.join("bin")).unwrap();
+    // The builder says itself what it knows of its container's cgroup.
+    for (name, script) in [("detect", "#!/bin/sh\n"), ("compile", "#!/bin/sh\ntail /dev/zero\n")] {
+        let path = buildpack.join("bin").join(name);
+        fs::write(&path, script).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(&path, mode).unwrap();
+    }
+    let words = ["stage", app.to_str().unwrap(), "-b", buildpack.to_str().unwrap()];
+    let error = machine.cell(&words).fails(1);
+    let reason = "BuildpackCompileFailed: App staging failed in the buildpack compile phase \
+        (STG: Exited with status 223 (out of memory))";
+    assert!(error.contains(reason), "{error}");
+    assert!(machine.log().contains("out of memory: the kernel ended 1 process(es)"));
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_a_container_has_so_many_processes_and_no_more() {
+    let machine = machine();
+    let app = machine.app(&[
+        ("Procfile", "web: timeout 0.2 cat; echo \"stdin $?\"; exec sleep 600\n"),
+        ("manifest.yml", &manifest("memory: 1G")),
+    ]);
+    machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
+    eventually("standard input stays silent", || machine.log().contains("OUT stdin 124"));
+    let script = "perl -e 'while (defined($p = fork)) { exec qw(sleep 600) unless $p; $n++ } print \"$n $!\\n\"'; pkill x";
+    let said = machine.cell(&["ssh", "shop", "--", script]);
+    let (count, error) =
+        said.out().trim().split_once(' ').map(|(n, e)| (n.to_owned(), e.to_owned())).unwrap();
+    assert_eq!(error, "Resource temporarily unavailable");
+    let count: u32 = count.parse().unwrap();
+    assert!((900..1024).contains(&count), "{count}");
+    let trace = Trace::of(&machine, "instances/web-0");
+    machine.cell(&["stop", "shop"]).succeeds();
+    assert!(!trace.is_left());
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_programs_of_a_container_end_together_and_in_good_order() {
+    let machine = machine();
+    // What holds its output open holds up nobody.
+    let app = machine.app(&[
+        ("Procfile", "web: sleep 600 & exit 9\n"),
+        ("manifest.yml", "applications: [{name: shop}]"),
+    ]);
+    let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
+    assert!(error.contains("APP/PROC/WEB: Exited with status 9"), "{error}");
+    machine.cell(&["stop", "shop"]).succeeds();
+    nothing_is_left(&machine);
+    let polite = "web: trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.1; done\n";
+    let sidecar = "sidecars: [{name: friend, process_types: [web], command: 'while ! test -e /tmp/go; do sleep 0.1; done; exit 3'}]";
+    let app = machine.app(&[("Procfile", polite), ("manifest.yml", &manifest(sidecar))]);
+    machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
+    eventually("it is up", || machine.log().contains("OUT up"));
+    machine.cell(&["ssh", "shop", "--", "touch /tmp/go"]).succeeds();
+    eventually("the sidecar's end is the instance's", || {
+        machine.log().contains("APP/PROC/WEB/SIDECAR/FRIEND: Exited with status 3")
+    });
+    assert!(machine.log().contains("[APP/PROC/WEB/0] OUT bye"), "{}", machine.log());
+    eventually("it is up again", || machine.log().matches("OUT up").count() == 2);
+    machine.cell(&["stop", "shop"]).succeeds();
+    assert_eq!(machine.log().matches("OUT bye").count(), 2, "{}", machine.log());
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_an_app_that_listens_elsewhere_is_explained_in_a_container() {
+    let machine = machine();
+    let app = machine.app(&[
+        ("Procfile", "web: sleep 600\n"),
+        ("manifest.yml", "applications: [{name: shop, timeout: 2}]"),
+    ]);
+    let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
+    assert!(error.contains("'shop' crashed: Instance never healthy after "), "{error}");
+    assert!(error.contains("connection refused"), "{error}");
+    machine.cell(&["stop", "shop"]).succeeds();
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_what_a_killed_supervisor_left_of_containers_goes_with_the_next_start() {
+    let machine = machine();
+    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
+    machine.push(&app);
+    let trace = Trace::of(&machine, "instances/web-0");
+    let supervises = |pid: &Pid| {
+        fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it.contains("supervise"))
+    };
+    let supervisor = machine.processes().into_iter().find(supervises).unwrap();
+    kill(supervisor, Signal::SIGKILL).unwrap();
+    // Nobody watches over it any more: its first process ends it.
+    let lives = |pid: &Pid| kill(*pid, None).is_ok();
+    eventually("the app ends", || !trace.processes.iter().any(lives));
+    assert!(trace.is_left(), "cgroups");
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
+    let sentence = "What 'shop' left when the process that kept it was killed is removed";
+    assert!(said.error().contains(sentence), "{}", said.error());
+    assert!(!trace.is_left());
+    machine.cell(&["stop", "shop"]).succeeds();
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_whenever_a_push_is_killed_the_next_one_works() {
+    let machine = machine();
+    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
+    machine.push(&app);
+    let mut traces = vec![Trace::of(&machine, "instances/web-0")];
+    for milliseconds in (0..1200).step_by(100) {
+        let mut push = machine.command(&["push", app.to_str().unwrap(), "--detach"]);
+        let mut push = push.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // The moment is what the test is about; whichever it hits, what follows must hold.
+        thread::sleep(Duration::from_millis(milliseconds));
+        push.kill().unwrap();
+        push.wait().unwrap();
+        for pid in machine.processes() {
+            let _gone = kill(pid, Signal::SIGKILL);
+        }
+        for place in ["staging", "instances/web-0"] {
+            let name = machine.state().join("apps/shop").join(place).join("oci/name");
+            let cgroup = fs::read_to_string(name).unwrap_or_default();
+            if !cgroup.is_empty() {
+                traces.push(Trace { cgroup, processes: Vec::new() });
+            }
+        }
+    }
+    assert!(get(&machine.push(&app)).ends_with("here"));
+    machine.cell(&["stop", "shop"]).succeeds();
+    assert!(traces.len() > 3, "{}", traces.len());
+    assert!(!traces.iter().any(Trace::is_left));
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_walls_that_are_not_to_be_had_are_named() {
+    let machine = machine();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
+    let words = ["stage", app.to_str().unwrap(), "--isolation", "oci"];
+    let run = |words: &[&str], runtime: &str| {
+        let mut command = machine.command(words);
+        crate::machine::Said(command.env("CELL_RUNTIME", runtime).output().unwrap())
+    };
+    let error = run(&words, "/bin/false").fails(1);
+    assert!(
+        error.contains("isolation 'oci' is not to be had: /bin/false makes no container"),
+        "{error}"
+    );
+    let error = run(&words, "none-such").fails(1);
+    assert!(error.contains("CELL_RUNTIME is none-such, which is no program"), "{error}");
+    let said = run(&words[..2], "none-such").succeeds();
+    let difference =
+        "No isolation (CELL_RUNTIME is none-such, which is no program): processes of yours";
+    assert!(said.error().contains(difference), "{}", said.error());
+    let error =
+        run(&["stage", app.to_str().unwrap(), "-s", "host", "--isolation", "oci"], "").fails(1);
+    assert!(
+        error.contains("stack 'host' has no root file system, which isolation 'oci' needs"),
+        "{error}"
+    );
+    let foreign = machine.state().with_file_name("foreign.yml");
+    let rootfs = essential_debian();
+    let text = format!("stacks: {{far: {{architecture: s390x, rootfs: {}}}}}", rootfs.display());
+    fs::write(&foreign, text).unwrap();
+    let words = ["stage", app.to_str().unwrap(), "--stacks", foreign.to_str().unwrap()];
+    let error = run(&words, "").fails(1);
+    assert!(
+        error.contains("stack 'far': it is for s390x, and this machine has no emulator"),
+        "{error}"
+    );
+    nothing_is_left(&machine);
+}
