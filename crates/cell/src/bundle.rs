@@ -132,7 +132,8 @@ fn make(directory: &Path, members: &Path, bundle: &Path) -> Result<(), BundleErr
     fs::create_dir(members).map_err(on(members))?;
     for member in MEMBERS {
         let path = directory.join(member);
-        fs::copy(&path, members.join(member)).map_err(on(&path))?;
+        let copy = members.join(member);
+        fs::copy(&path, &copy).map_err(on(&copy))?;
     }
     let file = File::create(bundle).map_err(on(bundle))?;
     let options = PackOptions {

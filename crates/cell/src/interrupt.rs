@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM: what is being staged is ended in good order; a log that is followed is left.
+//! Ctrl-C and SIGTERM: what is being staged is ended in good order; a log that is followed is left; anything else
+//! ends at once.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,6 +7,7 @@ use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::process::Reach;
 
@@ -15,31 +17,37 @@ pub struct Interrupt(Arc<Mutex<Wanted>>);
 
 #[derive(Debug, Default)]
 struct Wanted {
+    is_listening: bool,
+    /// How many look whether it has happened.
+    attended: usize,
     end: bool,
     reach: Option<Reach>,
 }
 
-impl Interrupt {
-    /// Listens to the signals from now on.
-    pub fn listen() -> io::Result<Self> {
-        let interrupt = Self::default();
-        let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
-        let told = interrupt.clone();
-        thread::spawn(move || {
-            for _ in signals.forever() {
-                told.happen();
-            }
-        });
-        Ok(interrupt)
-    }
+/// As long as this lives, somebody looks whether it has happened.
+#[derive(Debug)]
+pub struct Attended<'a>(&'a Interrupt);
 
-    /// Ends a program too when it happens, or now if it has.
-    pub fn ends(&self, reach: Reach) {
+impl Drop for Attended<'_> {
+    fn drop(&mut self) {
+        let mut wanted = self.0.wanted();
+        wanted.attended -= 1;
+        wanted.reach = None;
+    }
+}
+
+impl Interrupt {
+    /// Keeps the signals from ending this program: the caller will look.
+    pub fn attend(&self) -> io::Result<Attended<'_>> {
         let mut wanted = self.wanted();
-        if wanted.end {
-            reach.terminate();
+        if !wanted.is_listening {
+            let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+            let told = self.clone();
+            thread::spawn(move || signals.forever().for_each(|signal| told.happen(signal)));
+            wanted.is_listening = true;
         }
-        wanted.reach = Some(reach);
+        wanted.attended += 1;
+        Ok(Attended(self))
     }
 
     /// Whether it has happened.
@@ -47,8 +55,11 @@ impl Interrupt {
         self.wanted().end
     }
 
-    fn happen(&self) {
+    fn happen(&self, signal: i32) {
         let mut wanted = self.wanted();
+        if wanted.attended == 0 {
+            let _ends_this_program = emulate_default_handler(signal);
+        }
         wanted.end = true;
         if let Some(reach) = &wanted.reach {
             reach.terminate();
@@ -57,5 +68,21 @@ impl Interrupt {
 
     fn wanted(&self) -> MutexGuard<'_, Wanted> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attended<'_> {
+    /// Ends a program too when it happens, or now if it has.
+    pub fn ends(&self, reach: Reach) {
+        let mut wanted = self.0.wanted();
+        if wanted.end {
+            reach.terminate();
+        }
+        wanted.reach = Some(reach);
+    }
+
+    /// Whether it has happened.
+    pub fn has_happened(&self) -> bool {
+        self.0.has_happened()
     }
 }

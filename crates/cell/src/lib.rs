@@ -53,6 +53,7 @@ use lifecycle::report::say;
 
 use crate::command_line::{Command, CommandLine, Serve};
 use crate::error::CellError;
+use crate::interrupt::Interrupt;
 use crate::push::Context;
 use crate::screen::Screen;
 use crate::state::State;
@@ -73,7 +74,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     let environment = Environment::inherited();
     let state = State::open(&environment)?;
     let screen = Screen::new(line.json, &environment);
-    let context = Context { environment, state, screen };
+    let interrupt = Interrupt::default();
+    let context = Context { environment, state, screen, interrupt };
     match line.command {
         Command::Push(flags) => push::push(&flags, &context),
         Command::Stage(flags) => push::stage(&flags, &context),

@@ -127,7 +127,10 @@ fn copy_entry(entry: &DirEntry, target: &Path, copied: &mut Copied) -> Result<()
         symlink(to, target).map_err(on("symlink", target))?;
         copied.files += 1;
     } else if kind.is_file() {
-        copied.bytes += fs::copy(path, target).map_err(on("copy", path))?;
+        copied.bytes += fs::copy(path, target).map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => on("write", target)(error),
+            _ => on("copy", path)(error),
+        })?;
         copied.files += 1;
     }
     Ok(())

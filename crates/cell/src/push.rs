@@ -36,6 +36,8 @@ pub struct Context {
     pub state: State,
     /// The terminal.
     pub screen: Screen,
+    /// Its Ctrl-C.
+    pub interrupt: Interrupt,
 }
 
 /// Stages the apps and tells where their droplets are.
@@ -67,6 +69,9 @@ pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
         staged(definition, &flags.stage, &directory, context)?;
         let detach = flags.detach || !is_one;
         run::run(&directory, flags.stage.bundle.as_deref(), detach, context)?;
+        if context.interrupt.has_happened() {
+            return Ok(());
+        }
     }
     if !is_one && !flags.detach {
         let text = "Their logs: cell logs APP; to stop one: cell stop APP";
@@ -92,7 +97,6 @@ fn staged(
             format!("What a staging of '{}' left that was killed is removed", directory.name);
         context.screen.tell(&Event::Warning { text: &text });
     }
-    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
     let stack = stack(flags.stacks.as_deref(), &definition.app.stack, context)?;
     let mut app = definition.app;
     walls(&mut app, &stack, flags.isolation, directory, context)?;
@@ -103,7 +107,7 @@ fn staged(
     let bundle = bundle(flags, &stack, &warehouse, context)?;
     let fetching = context.screen.begin("Downloading and unpacking buildpacks");
     let chosen = buildpacks::choose(&definition.buildpacks, &stack, &definition.base, &warehouse)?;
-    drop(fetching);
+    drop((fetching, warehouse));
     let downloaded = began.elapsed();
     let text = format!("Staging {} on stack {} with {}", app.name, stack.name, names(&chosen));
     context.screen.tell(&Event::Step { text: &text });
@@ -119,7 +123,7 @@ fn staged(
         chosen: !definition.buildpacks.is_empty(),
         log: &log,
     };
-    let mut staged = watched(order, directory, &interrupt, &context.screen)?;
+    let mut staged = watched(order, directory, context)?;
     staged.phases.insert("download".to_owned(), milliseconds(downloaded));
     directory.write(&staged.app)?;
     tell(&staged, directory, began, &context.screen);
@@ -149,13 +153,13 @@ fn bundle(
 fn watched(
     order: Order<'_>,
     directory: &AppDirectory,
-    interrupt: &Interrupt,
-    screen: &Screen,
+    context: &Context,
 ) -> Result<Staged, CellError> {
     let log = directory.place("log");
-    let follower = Follower::at_end(&log, screen);
+    let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
+    let follower = Follower::at_end(&log, &context.screen);
     let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
-    let activity = screen.begin("Staging");
+    let activity = context.screen.begin("Staging");
     std::thread::scope(|scope| {
         let staging = scope.spawn(|| staging::stage(order, |reach| interrupt.ends(reach)));
         let printed = follower.follow(|last| {

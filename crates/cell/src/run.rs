@@ -22,7 +22,7 @@ use crate::definition;
 use crate::error::CellError;
 use crate::follow::Follower;
 use crate::instance::State as InstanceState;
-use crate::interrupt::Interrupt;
+use crate::interrupt::Attended;
 use crate::keys;
 use crate::log::Log;
 use crate::push::{self, Context, milliseconds};
@@ -51,7 +51,7 @@ pub fn run(
     let log = directory.place("log");
     let follower = Follower::at_end(&log, &context.screen);
     let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
-    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
+    let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
     let mut supervisor = start_supervisor(directory, bundle)?;
     let activity = context.screen.begin(format!("Starting {}", app.name));
     await_health(&app, directory, &mut supervisor, &mut follower, &interrupt)?;
@@ -128,7 +128,7 @@ fn await_health(
     directory: &AppDirectory,
     supervisor: &mut Child,
     follower: &mut Follower,
-    interrupt: &Interrupt,
+    interrupt: &Attended<'_>,
 ) -> Result<(), CellError> {
     let began = Instant::now();
     let mut outcome = Ok(());
@@ -298,7 +298,7 @@ fn tell_instance(app: &str, report: Option<&Report>, silent: &[String], context:
 /// `cell logs`.
 pub fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
     let path = context.state.app(&flags.name)?.place("log");
-    let interrupt = Interrupt::listen().map_err(CellError::on("signals"))?;
+    let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
     let mut follower = Follower::at_start(&path, &context.screen);
     let printed = follower.follow(|_| flags.recent || interrupt.has_happened());
     printed.map_err(CellError::on(path.display().to_string()))

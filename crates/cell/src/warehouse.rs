@@ -1,10 +1,12 @@
 //! What containers are filled with, served and fetched as the platform does it: files go to the file server's
 //! directory, and come back through its downloader, verified and cached.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use file_server::{FileServer, Serving};
 use lifecycle::download::{Asset, Cache, Checksum, DownloadError, Held, PLATFORM_LIMIT};
@@ -13,8 +15,14 @@ use lifecycle::http::Client;
 use lifecycle::http::transfer::TIMEOUTS;
 use lifecycle::report::system_words;
 use lifecycle::url::{Url, UrlError};
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::state::State;
+
+/// The ending of what is not whole yet.
+const PARTIAL: &str = "partial";
+/// How long what nobody asks for is served.
+const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// Why something can't be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -40,18 +48,22 @@ pub enum WarehouseError {
     Download(#[from] DownloadError),
 }
 
-/// A file server and the downloader's cache.
+/// A file server and the downloader's cache; one cell at a time has it.
 #[derive(Debug)]
 pub struct Warehouse {
     served: PathBuf,
     server: Serving,
     cache: Cache,
+    _lock: Flock<File>,
 }
 
 impl Warehouse {
-    /// Starts the server, on the port it had before if that is free: the cache goes by URL.
+    /// Starts the server, on the port it had before if that is free: the cache goes by URL. Two servers at once would
+    /// fill it twice, so that another cell waits until this one has what it needs.
     pub fn open(state: &State, environment: &Environment) -> Result<Self, WarehouseError> {
         let (served, downloads) = (state.place("served"), state.place("downloads"));
+        let lock = lock(&state.place("served-lock"))?;
+        sweep(&served);
         let last_port = state.place("served-port");
         let port = fs::read_to_string(&last_port)
             .ok()
@@ -67,7 +79,7 @@ impl Warehouse {
         let on = |source| WarehouseError::System { call: "mkdir", path: downloads.clone(), source };
         let client = Client::new(environment, TIMEOUTS);
         let cache = Cache::open(&downloads, PLATFORM_LIMIT, client).map_err(on)?;
-        Ok(Self { served, server: serving, cache })
+        Ok(Self { served, server: serving, cache, _lock: lock })
     }
 
     /// Fetches a file of this machine, unpacked, by way of the file server and with its checksum.
@@ -77,11 +89,20 @@ impl Warehouse {
         let checksum = Checksum::sha256_of(file).map_err(on("read"))?;
         let sum = checksum.value();
         let served = self.served.join(sum);
-        if !served.exists() {
-            let partial = self.served.join(format!("{sum}.{}.partial", std::process::id()));
-            fs::copy(file, &partial)
-                .and_then(|_| fs::rename(&partial, &served))
-                .map_err(on("copy"))?;
+        if served.exists() {
+            let _sooner_swept =
+                File::open(&served).and_then(|it| it.set_modified(SystemTime::now()));
+        } else {
+            let partial = self.served.join(format!("{sum}.{PARTIAL}"));
+            let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &served));
+            if copied.is_err() {
+                let _swept_next_time = fs::remove_file(&partial);
+            }
+            copied.map_err(|source| {
+                let is_full = source.kind() == io::ErrorKind::StorageFull;
+                let path = if is_full { served.clone() } else { file.to_owned() };
+                WarehouseError::System { call: "copy", path, source }
+            })?;
         }
         let url = Url::parse(&format!("{}{sum}", self.server.url()))?;
         Ok(self.cache.directory(&Asset { url, checksum: Some(checksum) })?)
@@ -90,5 +111,25 @@ impl Warehouse {
     /// Fetches what is at a URL, unpacked.
     pub fn remote(&self, url: &str) -> Result<Held, WarehouseError> {
         Ok(self.cache.directory(&Asset { url: Url::parse(url)?, checksum: None })?)
+    }
+}
+
+fn lock(path: &Path) -> Result<Flock<File>, WarehouseError> {
+    let on = |call| move |source| WarehouseError::System { call, path: path.to_owned(), source };
+    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
+    Flock::lock(file.map_err(on("open"))?, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| on("lock")(errno.into()))
+}
+
+/// Removes what a cell that was killed copied half, and what nobody asked for lately.
+fn sweep(served: &Path) {
+    for entry in fs::read_dir(served).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_partial = path.extension().is_some_and(|ending| ending == PARTIAL);
+        let time = entry.metadata().and_then(|it| it.modified()).ok();
+        let is_old = time.and_then(|it| it.elapsed().ok()).is_some_and(|age| age > KEPT);
+        if is_partial || is_old {
+            let _next_time = fs::remove_file(path);
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,7 +64,18 @@ impl Machine {
     }
 
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.state().join("apps/shop/log")).unwrap()
+        fs::read_to_string(self.place("log")).unwrap_or_default()
+    }
+
+    /// Starts a command that goes on beside the test.
+    pub(crate) fn start(&self, words: &[&str]) -> Child {
+        let mut command = self.command(words);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// A directory of the app.
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
+        self.state().join("apps/shop").join(name)
     }
 
     /// Processes of this machine's containers, and those that keep them.

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test")]
 
 mod failing;
+mod full_disk;
 mod health;
 mod installed;
 mod machine;

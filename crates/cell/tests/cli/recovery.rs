@@ -1,29 +1,192 @@
-//! What is killed, and what the next start makes of it.
+//! What is killed, and what the next start makes of it; cells that are at work at once.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::thread;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::machine::{Machine, eventually, get};
+use crate::machine::{Machine, eventually};
+
+const GOOD: &str = "applications: [{name: shop, command: sleep 600, health-check-type: process}]";
+const NEVER_UP: &str = "applications: [{name: shop, command: sleep 600}]";
+
+fn sleeping_buildpack() -> String {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks-fixtures");
+    fs::canonicalize(fixtures.join("sleeps")).unwrap().display().to_string()
+}
+
+/// Kills what is at work: `cell push`, or the process that keeps the app.
+fn kill_cells(machine: &Machine, mut push: Child) {
+    push.kill().unwrap();
+    push.wait().unwrap();
+    let is_cell = |pid: &Pid| {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name == "cell\n"
+    };
+    for pid in machine.processes().into_iter().filter(is_cell) {
+        kill(pid, Signal::SIGKILL).unwrap();
+        eventually("it is gone", || !machine.processes().contains(&pid));
+    }
+}
 
 #[test]
-fn what_a_killed_cell_left_goes_with_the_next_one() {
+fn whatever_a_cell_does_when_it_is_killed_the_next_one_goes_on() {
     let machine = Machine::new();
-    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
-    machine.push(&app);
-    let of_supervisor = |pid: &Pid| {
-        fs::read(format!("/proc/{pid}/cmdline"))
-            .unwrap_or_default()
-            .windows(9)
-            .any(|word| word == b"supervise")
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    let push = ["push", app.to_str().unwrap(), "--detach"];
+    let slow = sleeping_buildpack();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bundle.tgz", silent.local_addr().unwrap());
+    let staging = "What a staging of 'shop' left that was killed is removed\n";
+    let running = "What 'shop' left when the process that kept it was killed is removed\n";
+    let no_container = || !machine.place("instances").exists();
+    let killed_in = |phase: &str, manifest: &str, flags: &[&str], said: &str| {
+        let is_reached = || match phase {
+            "download" => machine.place("staged").exists(),
+            "package" => machine.place("staging/tmp/app/files").exists(),
+            "stage" => machine.place("staging/tmp/app/pids").exists(),
+            "start" => machine.log().contains("Starting health monitoring"),
+            _ => machine.log().contains("Container became healthy"),
+        };
+        fs::write(app.join("manifest.yml"), manifest).unwrap();
+        if phase == "package" {
+            many_files(&app.join("files"));
+        }
+        let _first = fs::remove_file(machine.place("log"));
+        let child = machine.start(&[&push, flags].concat());
+        eventually(phase, is_reached);
+        kill_cells(&machine, child);
+        let _only_once = fs::remove_dir_all(app.join("files"));
+        fs::write(app.join("manifest.yml"), GOOD).unwrap();
+        let next = machine.cell(&push).succeeds();
+        assert_eq!(next.error(), said, "{phase}");
+        assert!(!no_container() && !machine.place("staging").exists(), "{phase}");
+        machine.cell(&["stop", "shop"]).succeeds();
+        eventually("nothing is left to run", || machine.processes().is_empty());
+        assert!(no_container());
     };
-    let supervisor = machine.processes().into_iter().find(of_supervisor).unwrap();
-    kill(supervisor, Signal::SIGKILL).unwrap();
-    eventually("the supervisor is gone", || !machine.processes().contains(&supervisor));
+    killed_in("download", GOOD, &["--bundle", &url], "");
+    killed_in("package", GOOD, &[], staging);
+    killed_in("stage", GOOD, &["-b", &slow], staging);
+    killed_in("start", NEVER_UP, &[], running);
+    killed_in("running", GOOD, &[], running);
+}
+
+/// So many that copying them takes a while.
+fn many_files(directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for number in 0..5000 {
+        fs::write(directory.join(number.to_string()), "x").unwrap();
+    }
+}
+
+#[test]
+fn what_a_killed_cell_left_is_named_and_goes_with_stop() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here")]);
+    machine.push(&app);
+    let child = machine.start(&["ps"]);
+    kill_cells(&machine, child);
     assert!(!machine.processes().is_empty(), "the app lives on");
-    let url = machine.push(&app);
-    assert!(get(&url).ends_with("here"));
-    machine.cell(&["stop", "shop"]).succeeds();
+    let listed = machine.cell(&["ps"]).succeeds();
+    assert_eq!(listed.out(), "shop  web/0  down\n");
+    let said = "What 'shop' left when the process that kept it was killed is ";
+    assert_eq!(listed.error(), format!("{said}still there; to remove it: cell stop shop\n"));
+    assert_eq!(machine.cell(&["stop", "shop"]).succeeds().error(), format!("{said}removed\n"));
     eventually("nothing is left to run", || machine.processes().is_empty());
+    let error = machine.cell(&["stop", "shop"]).fails(1);
+    assert_eq!(error, "'shop' does not run; start it by cell run shop\n");
+}
+
+#[test]
+fn one_app_is_staged_by_one_cell_at_a_time() {
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    let path = app.to_str().unwrap();
+    let mut first = machine.start(&["stage", path, "-b", &sleeping_buildpack()]);
+    let pids = machine.place("staging/tmp/app/pids");
+    eventually("the first one stages", || pids.exists());
+    let error = machine.cell(&["push", path, "--detach"]).fails(1);
+    assert_eq!(
+        error,
+        "another cell is at work on 'shop'; wait for it, or stop the app: cell stop shop\n"
+    );
+    // Ctrl-C ends the builder and its scripts, too.
+    kill(Pid::from_raw(first.id().cast_signed()), Signal::SIGINT).unwrap();
+    let mut words = String::new();
+    first.stderr.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(!first.wait().unwrap().success() && words.contains("StagingError"), "{words}");
+    eventually("nothing is left to run", || machine.processes().is_empty());
+    assert!(!machine.place("staging").exists());
+    machine.cell(&["stage", path]).succeeds();
+}
+
+#[test]
+fn a_hundred_pushes_and_stops_of_four_apps_at_once_leave_nothing() {
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    let path = app.to_str().unwrap();
+    let round = |name: &str| {
+        machine.cell(&["push", path, "--detach", "--name", name]).succeeds();
+        machine.cell(&["stop", name]).succeeds();
+    };
+    let names = ["a", "b", "c", "d"];
+    names.into_iter().for_each(round);
+    let before = files(&machine.state());
+    thread::scope(|scope| {
+        for name in names {
+            scope.spawn(move || (0..24).for_each(|_| round(name)));
+        }
+    });
+    eventually("nothing is left to run", || machine.processes().is_empty());
+    assert_eq!(files(&machine.state()), before);
+}
+
+fn files(root: &Path) -> BTreeSet<PathBuf> {
+    walkdir::WalkDir::new(root).into_iter().map(|entry| entry.unwrap().into_path()).collect()
+}
+
+#[test]
+fn secrets_are_for_their_owner_alone() {
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    let services = app.with_extension("json");
+    fs::write(&services, r#"{"sql": [{"name": "db", "password": "s3cret"}]}"#).unwrap();
+    let words =
+        ["push", app.to_str().unwrap(), "--detach", "--services", services.to_str().unwrap()];
+    let command = machine.command(&words);
+    // Whatever the umask.
+    let output = std::process::Command::new("sh")
+        .args(["-c", "umask 0; exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("s3cret"));
+    let said = machine.cell(&["ssh", "shop", "--", "echo $VCAP_SERVICES; ls -a"]).succeeds();
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&machine.state()), 0o700);
+    for name in ["", "apps", "apps/shop", "downloads", "served", "apps/shop/instances/web-0"] {
+        assert_eq!(mode(&machine.state().join(name)), 0o700, "{name}");
+    }
+    for name in ["key", "app.json", "log", "known_hosts"] {
+        assert_eq!(mode(&machine.place(name)), 0o600, "{name}: {}", said.out());
+    }
+    // In what was downloaded are programs that know the words.
+    let own = files(&machine.state().join("apps")).into_iter().filter(|it| it.is_file());
+    for path in own.filter(|it| mode(it) != 0o600) {
+        let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+        let has_secret = text.contains("s3cret") || text.contains("PRIVATE KEY");
+        assert!(!has_secret, "{}", path.display());
+    }
+    machine.cell(&["stop", "shop"]).succeeds();
 }
