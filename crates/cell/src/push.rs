@@ -225,8 +225,13 @@ pub(crate) fn walls(
         trial: &directory.place(Work::Staging.containers()),
     };
     let text = format!("Unpacking the root file system of stack {}", stack.name);
-    let begin = || context.screen.tell(&Event::Step { text: &text });
+    let mut unpacking = None;
+    let begin = || {
+        context.screen.tell(&Event::Step { text: &text });
+        unpacking = Some(context.screen.begin(text.as_str()));
+    };
     let choice = isolation::choose(wanted, stack, circumstances, begin)?;
+    drop(unpacking);
     for text in &choice.words {
         context.screen.tell(&Event::Warning { text });
     }

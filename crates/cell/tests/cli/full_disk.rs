@@ -38,7 +38,7 @@ fn tool(command: &mut Command) {
 fn root_a_disk_without_room_for_the_bundle_is_named_and_nothing_is_left_of_it() {
     let machine = Machine::new();
     let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
-    let push = ["stage", app.to_str().unwrap()];
+    let push = ["stage", app.to_str().unwrap(), "--isolation", "none"];
     for megabytes in [4, 24] {
         let disk = Disk::mount(&machine, megabytes);
         let error = machine.cell(&push).fails(1);

@@ -40,7 +40,7 @@ fn kill_cells(machine: &Machine, mut push: Child) {
 fn whatever_a_cell_does_when_it_is_killed_the_next_one_goes_on() {
     let machine = Machine::new();
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
-    let push = ["push", app.to_str().unwrap(), "--detach"];
+    let push = ["push", app.to_str().unwrap(), "--detach", "--isolation", "none"];
     let slow = sleeping_buildpack();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/bundle.tgz", silent.local_addr().unwrap());
