@@ -185,7 +185,7 @@ fn root_in_a_busybox_image_an_app_is_staged_and_launched() {
         // Once it was the interpreter that was said to be missing.
         let missing =
             "bin/supply of buildpack A could not be started: /dev/null is not in this stack";
-        image.stage(&[("supply", "true")]).ends(223, &[missing]);
+        image.stage(&[("supply", "true"), ("finalize", "true")]).ends(223, &[missing]);
         works(&image, &["WARNING: this image has no bash."]);
     }
 }

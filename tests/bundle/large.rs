@@ -32,15 +32,15 @@ fn a_file_beyond_4_gib_and_a_time_after_2038_are_packed_as_they_are() {
     }
     for bundle in Bundle::all_static() {
         let flag = |name: &str, file: &str| format!("-{name}={}", path(file).display());
-        let status = Command::new(bundle.program("builder"))
+        let staged = Command::new(bundle.program("builder"))
             .args(["-buildpackOrder=A", "-skipDetect"])
             .args([flag("buildDir", "app"), flag("buildpacksDir", "buildpacks")])
             .args([flag("outputDroplet", "droplet"), flag("outputMetadata", "result.json")])
             .args([flag("outputBuildArtifactsCache", "cache")])
             .args([flag("buildArtifactsCacheDir", "old-cache")])
-            .status()
+            .output()
             .unwrap();
-        assert!(status.success(), "{}: {status}", bundle.target);
+        assert!(staged.status.success(), "{}: {staged:?}", bundle.target);
         let droplet = path("droplet").to_str().unwrap().to_owned();
         let listing = tool("env", ["TZ=UTC", "tar", "-tvzf", &droplet, "./app/large"]);
         assert!(
