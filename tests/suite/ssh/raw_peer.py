@@ -1,7 +1,7 @@
 """Messages that no client sends: raw_peer.py PORT KEY KNOWN_HOSTS DAEMON_PID WORK CASE [WORD...]
 
 paramiko's transport does the encryption; the messages are made here."""
-import os, socket, struct, sys, threading, time
+import contextlib, os, socket, struct, sys, threading, time
 
 import paramiko
 from paramiko.common import (
@@ -292,8 +292,10 @@ def sftp_nonsense():
         session = connection.open_session()
         session.invoke_subsystem("sftp")
         session.sendall(struct.pack(">IBI", 5, 1, 3))
-        session.sendall(packet)
-        session.shutdown_write()
+        # On a busy machine the server has closed the channel before all is sent.
+        with contextlib.suppress(OSError):
+            session.sendall(packet)
+            session.shutdown_write()
         session.makefile().read()
         works(connection)
 
