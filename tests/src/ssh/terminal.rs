@@ -82,6 +82,16 @@ impl Terminal {
         }
     }
 
+    /// Presses a key, again and again, until `text` was shown: for what a shell does with the next key only, which may
+    /// be before or after the news of which the key is the sequel.
+    pub fn shows_after(&mut self, key: &str, text: &str) {
+        wait_for(text, || {
+            self.types(key);
+            std::thread::sleep(Duration::from_millis(50));
+            self.screen().contains(text).then_some(())
+        });
+    }
+
     /// Resizes the terminal's window.
     pub fn resize(&self, lines: u16, columns: u16) {
         let (lines, columns) = (lines.to_string(), columns.to_string());

@@ -51,9 +51,8 @@ fn a_terminal_follows_the_clients_window() {
     terminal.shows("set 3");
     for (lines, columns) in [(50, 132), (10, 20), (1000, 999)] {
         terminal.resize(lines, columns);
-        // A key lets a waiting bash run its trap.
-        terminal.types("\r");
-        terminal.shows(&format!("now {lines} {columns}"));
+        // A waiting bash runs its trap with the next key.
+        terminal.shows_after("\r", &format!("now {lines} {columns}"));
     }
     terminal.types("exit\r");
     assert_eq!(terminal.wait(), 0);
