@@ -131,7 +131,7 @@ impl Staged {
     }
 
     /// Unpacks the droplet as the platform does, into `home`, unless that is done.
-    fn unpacked(&self) -> PathBuf {
+    pub fn unpacked(&self) -> PathBuf {
         let home = self.path("home");
         if !home.exists() {
             fs::create_dir(&home).unwrap();

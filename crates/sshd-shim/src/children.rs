@@ -3,7 +3,7 @@
 //! One task waits for SIGCHLD and asks for each program; it alone reaps, so no status is lost or
 //! taken from anybody. As a container's first process it also reaps orphans it never started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus};
@@ -41,6 +41,8 @@ pub struct Children {
 struct State {
     /// Somebody waits for these.
     running: BTreeMap<Pid, oneshot::Sender<ExitStatus>>,
+    /// Groups of programs that have ended before their sessions, with somebody still in them.
+    left: BTreeSet<Pid>,
     /// These have to end.
     abandoned: Vec<Abandoned>,
     /// When all have to have ended.
@@ -109,10 +111,11 @@ impl Children {
         }
     }
 
-    /// How many programs have not ended.
+    /// How many programs have not ended, or left somebody in their groups.
     pub fn count(&self) -> usize {
-        let state = self.state();
-        state.running.len() + state.abandoned.len()
+        let mut state = self.state();
+        state.left.retain(|group| exists(*group));
+        state.running.len() + state.left.len() + state.abandoned.len()
     }
 
     async fn gone(&self) {
@@ -148,8 +151,10 @@ impl State {
             }
         }
         let now = Instant::now();
+        self.left.retain(|group| exists(*group));
         self.abandoned.retain_mut(|one| one.is_there(now));
-        self.abandoned.iter().map(|one| one.check_at(now)).min()
+        let next = (!self.left.is_empty()).then(|| now + GROUP_CHECK);
+        self.abandoned.iter().map(|one| one.check_at(now)).chain(next).min()
     }
 
     fn look_for_end(&mut self, pid: Pid) {
@@ -164,15 +169,21 @@ impl State {
     fn ended(&mut self, pid: Pid, status: ExitStatus) {
         if let Some(report) = self.running.remove(&pid) {
             let _nobody_waits = report.send(status);
+            // All were killed at the end; they may wait for whoever reaps them.
+            let is_over = self.last_end.is_some_and(|end| Instant::now() >= end);
+            if !is_over && exists(pid) {
+                self.left.insert(pid);
+            }
         }
         for one in &mut self.abandoned {
             one.leader = one.leader.filter(|leader| *leader != pid);
         }
     }
 
-    /// `false` if it has ended already.
+    /// `false` if it has ended already, and its group with it.
     fn abandon(&mut self, leader: Pid, foreground: Option<Pid>) -> bool {
-        if self.running.remove(&leader).is_none() {
+        let running = self.running.remove(&leader).map(|_report| leader);
+        if running.is_none() && !self.left.remove(&leader) {
             return false;
         }
         let groups: Vec<Pid> = std::iter::once(leader).chain(foreground).collect();
@@ -181,22 +192,23 @@ impl State {
         }
         let kill_at = Instant::now() + HANG_UP_GRACE;
         let kill_at = self.last_end.map_or(kill_at, |end| end.min(kill_at));
-        self.abandoned.push(Abandoned { leader: Some(leader), groups, kill_at, is_killed: false });
+        self.abandoned.push(Abandoned { leader: running, groups, kill_at, is_killed: false });
         true
     }
 
     fn hang_up_all(&mut self, kill_at: Instant) {
         self.last_end = Some(kill_at);
-        self.running.keys().for_each(|leader| hang_up(*leader));
+        self.running.keys().chain(&self.left).for_each(|group| hang_up(*group));
         for one in &mut self.abandoned {
             one.kill_at = one.kill_at.min(kill_at);
         }
     }
 
     fn kill_all(&mut self) {
-        for leader in self.running.keys() {
-            let _ended = killpg(*leader, Signal::SIGKILL);
+        for group in self.running.keys().chain(&self.left) {
+            let _ended = killpg(*group, Signal::SIGKILL);
         }
+        self.left.clear();
         self.abandoned.iter_mut().for_each(Abandoned::kill);
     }
 }
@@ -208,7 +220,7 @@ impl Abandoned {
             self.kill();
         }
         if self.leader.is_none() {
-            self.groups.retain(|group| killpg(*group, None).is_ok());
+            self.groups.retain(|group| exists(*group));
         }
         self.leader.is_some() || (!self.groups.is_empty() && !self.is_killed)
     }
@@ -228,6 +240,11 @@ impl Abandoned {
     }
 }
 
+/// Whether anybody is in the group.
+fn exists(group: Pid) -> bool {
+    killpg(group, None).is_ok()
+}
+
 /// What a terminal's end does to its processes: the stopped ones have to run to see it.
 fn hang_up(group: Pid) {
     for signal in [Signal::SIGHUP, Signal::SIGCONT] {
@@ -240,8 +257,8 @@ fn unknown() -> ExitStatus {
     ExitStatus::from_raw(255 << 8)
 }
 
-/// A program, first process of its group. Dropped before its end, it is hung up on: its group gets
-/// SIGHUP, and 10 s later SIGKILL.
+/// A program, first process of its group. When this is dropped, what is left of the group is hung up on: it
+/// gets SIGHUP, and 10 s later SIGKILL.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
@@ -258,6 +275,11 @@ impl Child {
     /// Its process group.
     pub fn group(&self) -> Group {
         Group { leader: self.pid, children: Arc::clone(&self.children) }
+    }
+
+    /// Leaves alone what is still in its group.
+    pub fn leave(self) {
+        self.children.state().left.remove(&self.pid);
     }
 
     /// Hangs up on it and on the `foreground` group of its terminal.

@@ -151,6 +151,10 @@ impl russh::server::Connection for Client {
         self.connection.takes_messages()
     }
 
+    fn is_flooded(&self) -> bool {
+        self.connection.is_flooded()
+    }
+
     fn write(&mut self, packets: &mut Packets<'_>) {
         self.connection.write(&mut Outgoing(packets));
     }

@@ -28,9 +28,10 @@ use crate::context::Context;
 use crate::log::Log;
 use crate::{forward, session};
 
+use self::channel::Channel;
 use self::flow::{ChannelState, WindowExceeded};
 use self::globals::GlobalRequests;
-use self::messages::{Malformed, Message, Open, OpenKind};
+use self::messages::{Malformed, Message, Open, OpenKind, Peer};
 use self::opener::Opener;
 pub use self::state::{Farewell, Sink};
 use self::state::{MOST_CHANNELS, Shared};
@@ -43,6 +44,8 @@ const RESOURCE_SHORTAGE: u32 = 4;
 const PACKET_BOUNDS: std::ops::RangeInclusive<u32> = 9..=1 << 31;
 /// So many short messages may wait for a client that does not read; then its messages wait too.
 const MOST_CONTROL: usize = 256;
+/// So many may wait while keys are exchanged: some 1 MiB.
+const FLOOD: usize = 16 << 10;
 
 /// Why a channel is not opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,16 +222,15 @@ impl Connection {
     fn serve_forward(&mut self, open: &Open) {
         let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
         let (kind, peer) = (open.kind.clone(), open.peer);
-        let pending = PendingOpen::new(&shared);
+        let pending = PendingOpen::new(&shared, peer.channel);
         self.tasks.spawn(async move {
             let outcome = tokio::select! {
                 outcome = forward::open(kind, &log) => outcome,
                 () = shared.gone() => return,
             };
-            drop(pending);
             match outcome {
-                Ok(connected) => connected.serve(shared.confirm(peer)).await,
-                Err(refusal) => shared.lock().refuse(peer.channel, &refusal),
+                Ok(connected) => connected.serve(pending.confirm(peer)).await,
+                Err(refusal) => pending.refuse(refusal),
             }
         });
     }
@@ -245,6 +247,11 @@ impl Connection {
     /// Whether more of the client's messages should be taken now.
     pub fn takes_messages(&self) -> bool {
         self.shared.lock().control_waiting() < MOST_CONTROL
+    }
+
+    /// Whether no client that does what it should has so many answers waiting.
+    pub fn is_flooded(&self) -> bool {
+        self.shared.lock().control_waiting() >= FLOOD
     }
 
     /// Puts into `out` what is to be sent.
@@ -323,19 +330,39 @@ impl Ender {
     }
 }
 
-/// Counts as a channel while one is being opened.
-struct PendingOpen(Arc<Shared>);
+/// Counts as a channel while one is being opened. Dropped without a channel, by a panic too, it refuses.
+struct PendingOpen {
+    shared: Arc<Shared>,
+    /// The client's number of the channel.
+    peer: u32,
+    /// `None` once there is a channel.
+    refusal: Option<Refusal>,
+}
 
 impl PendingOpen {
-    fn new(shared: &Arc<Shared>) -> Self {
+    fn new(shared: &Arc<Shared>, peer: u32) -> Self {
         shared.lock().pending_opens += 1;
-        Self(Arc::clone(shared))
+        let refusal = Some(Refusal::connect_failed("the server failed"));
+        Self { shared: Arc::clone(shared), peer, refusal }
+    }
+
+    fn confirm(mut self, peer: Peer) -> Channel {
+        self.refusal = None;
+        self.shared.confirm(peer)
+    }
+
+    fn refuse(mut self, refusal: Refusal) {
+        self.refusal = Some(refusal);
     }
 }
 
 impl Drop for PendingOpen {
     fn drop(&mut self) {
-        self.0.lock().pending_opens -= 1;
+        let mut state = self.shared.lock();
+        state.pending_opens -= 1;
+        if let Some(refusal) = &self.refusal {
+            state.refuse(self.peer, refusal);
+        }
     }
 }
 

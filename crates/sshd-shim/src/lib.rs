@@ -16,6 +16,7 @@ pub mod error;
 pub mod forward;
 pub mod host_key;
 pub mod log;
+mod own_memory;
 pub mod process;
 pub mod pty;
 pub mod scp;

@@ -13,8 +13,10 @@ pub mod words;
 
 use std::env;
 use std::ffi::OsStr;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+
+use crate::blocking::Source;
 
 use options::{Direction, Options, UsageError};
 use peer::{Fatal, Peer};
@@ -36,7 +38,7 @@ pub fn is_scp(command: &[u8]) -> bool {
 /// protocol, and shown by the client.
 pub fn run(
     command: &[u8],
-    input: &mut impl BufRead,
+    input: &mut impl Source,
     output: &mut impl Write,
     errors: &mut impl Write,
 ) -> u8 {

@@ -3,6 +3,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,11 @@ impl Client {
     /// Starts it with a pipe as its input, which stays open.
     pub fn start(command: &mut Command) -> Self {
         Self::spawn(command, Stdio::piped())
+    }
+
+    /// Starts it with a file as its input.
+    pub fn reading(command: &mut Command, path: &Path) -> Self {
+        Self::spawn(command, Stdio::from(File::open(path).unwrap()))
     }
 
     fn spawn(command: &mut Command, stdin: Stdio) -> Self {

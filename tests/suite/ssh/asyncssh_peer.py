@@ -123,6 +123,7 @@ async def sftp():
             await file.write(b" three")
         assert read(work("appended")) == b"one two three", read(work("appended"))
         async with files.open(work("source"), "rb") as file:
+            assert (await file.statvfs()).bsize == (await files.statvfs(work(""))).bsize
             assert await file.read(1000, 19_999_500) == data[19_999_500:]
             assert (await file.stat()).size == len(data)
         if files.supports_remote_copy:

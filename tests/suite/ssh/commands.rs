@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use suite::ssh::{Client, HOST, Outcome, SshServer, SshSetup, run};
-use suite::{is_alive, wait_for};
+use suite::{Stage, is_alive, wait_for};
 
 use super::{dbclient, noise, putty};
 
@@ -225,4 +225,39 @@ fn a_session_sees_the_apps_world_where_it_is_asked_to() {
     // Unasked it is the contract's.
     let plain = server.ssh("echo \"$FROM_PROFILE,$HOME,$DATABASE_URL\"", b"");
     plain.prints(&format!(",{},\n", home.path().display()));
+}
+
+#[test]
+fn a_session_in_the_world_of_a_staged_app() {
+    let supply = "mkdir -p $3/$4/bin $3/$4/profile.d
+         echo \"export FROM_DEPS=$(basename $3)\" >$3/$4/profile.d/tool.sh";
+    let staged = Stage::empty()
+        .script("A", "supply", supply)
+        .script("B", "finalize", "echo 'export FROM_FINALIZE=yes' >$5/000.sh")
+        .script("B", "release", "echo 'default_process_types: {web: ignored}'")
+        .file(".profile.d/app.sh", "export FROM_APP=\"in $PWD\"\n")
+        .skip_detect()
+        .run()
+        .succeeds();
+    let home = staged.unpacked().canonicalize().unwrap();
+    let services = r#"{"db": [{"name": "db", "credentials": {"uri": "postgres://u:p@host/db"}}]}"#;
+    let say = "pwd; echo $HOME,$TMPDIR,$DEPS_DIR; echo $DATABASE_URL; echo $FROM_FINALIZE,$FROM_APP; \
+               echo $VCAP_APPLICATION | tr , '\\n' | grep -c instance_index";
+    let server = |setup: SshSetup| {
+        setup
+            .env("HOME", home.to_str().unwrap())
+            .env("VCAP_SERVICES", services)
+            .env("VCAP_APPLICATION", r#"{"name":"app"}"#)
+            .env("INSTANCE_INDEX", "0")
+            .start()
+    };
+    let home_text = home.display();
+    let expected = format!(
+        "{home_text}/app\n{home_text}/app,{home_text}/tmp,{home_text}/deps\npostgres://u:p@host/db\nyes,in {home_text}/app\n1\n"
+    );
+    let asked = server(SshServer::setup().flag("appEnv", "true"));
+    asked.ssh(say, b"").prints(&expected);
+    let wish = server(SshServer::setup());
+    let words = ["-T", "-o", "SetEnv=CF_SSH_APP_ENV=1", HOST, say];
+    run(&mut wish.openssh("ssh", words), b"").prints(&expected);
 }

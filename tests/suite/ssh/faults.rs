@@ -24,6 +24,12 @@ fn malformed_and_unknown_requests_fail_and_the_session_goes_on() {
 }
 
 #[test]
+fn keys_out_of_turn_end_the_connection() {
+    // They were ignored.
+    raw(&["late_keys"]);
+}
+
+#[test]
 fn malformed_and_unknown_channels_are_refused_with_the_contracts_words() {
     raw(&["opens"]);
 }

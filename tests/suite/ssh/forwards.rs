@@ -316,3 +316,18 @@ fn other_clients_forward_ports_too() {
     let mut command = putty(&server, "plink", ["-nc", &target, "root@127.0.0.1"]);
     assert_eq!(run(&mut command, b"there").bytes, b"hello there");
 }
+
+#[test]
+fn a_hundred_and_twenty_eight_ports_are_asked_for_at_once() {
+    // Of those 64 were granted.
+    let (server, port) = (SshServer::start(), echo_v4());
+    // The client asks once only for what it is told twice.
+    let forwards: Vec<_> = (1..=128).map(|n| format!("-R127.0.0.1:0:127.0.0.{n}:{port}")).collect();
+    let mut words: Vec<&str> = forwards.iter().map(String::as_str).collect();
+    words.extend(["-v", "-N", "-o", "ExitOnForwardFailure=yes", HOST]);
+    let mut client = Client::start(&mut server.openssh("ssh", words));
+    wait_for("128 ports", || {
+        assert!(client.is_running(), "{}", client.stderr());
+        (client.stderr().matches("Allocated port").count() == 128).then_some(())
+    });
+}

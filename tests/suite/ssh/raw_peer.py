@@ -388,6 +388,19 @@ def keepalive():
     connection.close()
 
 
+def late_keys():
+    """Messages of a key exchange outside of one end the connection, with a reason."""
+    for message in (b"\x15", b"\x1e" + string(bytes(32)), b"\x1f" + string(b"")):
+        connection = transport()
+        works(connection)
+        told = []
+        connection._parse_disconnect = lambda message: told.append((message.get_int(), message.get_text()))
+        send(connection, message)
+        until("the end", lambda: told or not connection.is_active())
+        assert [reason for reason, _ in told] == [2], (message, told)
+        print(told)
+
+
 def endings():
     """exit-status or exit-signal, then EOF, then CLOSE, after all data."""
     connection = transport()

@@ -1,10 +1,10 @@
 //! New keys while data flows. (5 GiB with new keys every 64 MiB and every GiB: `copies`.)
 use std::fs;
 
-use suite::ssh::{HOST, SshServer, run};
+use suite::ssh::{Client, HOST, SshServer, run};
 
 use super::libraries::{asyncssh, paramiko};
-use super::{noise, same};
+use super::{LONG, noise, same};
 
 #[test]
 fn new_keys_every_few_packets_harm_no_transfer() {
@@ -54,4 +54,22 @@ fn asyncssh_changes_keys_every_megabyte() {
 #[test]
 fn paramiko_changes_keys_while_both_sides_talk() {
     let _done = paramiko(&SshServer::start(), &["rekey"]);
+}
+
+#[test]
+fn the_server_asks_for_new_keys_after_a_gibibyte_either_way() {
+    let server = SshServer::start();
+    let file = server.work("file");
+    fs::File::create(&file).unwrap().set_len(1200 << 20).unwrap();
+    let name = file.to_str().unwrap();
+    let down = format!("cat {name}");
+    for (command, input) in [(down.as_str(), "/dev/null"), ("wc -c", name)] {
+        // Left to itself this client changes keys with this cipher after 64 GiB only.
+        let words = ["-v", "-c", "aes128-gcm@openssh.com", HOST, command];
+        let mut client = server.openssh("ssh", words);
+        let outcome = Client::reading(&mut client, input.as_ref()).finish_within(LONG).succeeds();
+        let count = outcome.stderr.matches("SSH2_MSG_NEWKEYS received").count();
+        assert_eq!(count, 2, "{}", outcome.stderr);
+        assert!(outcome.bytes.len() == 1200 << 20 || outcome.stdout == "1258291200\n");
+    }
 }

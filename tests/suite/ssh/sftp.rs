@@ -155,3 +155,25 @@ fn a_silent_end_of_input_ends_the_server_side() {
     let outcome = run(&mut server.openssh("ssh", ["-s", HOST, "sftp"]), &hello).succeeds();
     assert_eq!(outcome.bytes[4..9], [2, 0, 0, 0, 3]);
 }
+
+#[test]
+fn the_servers_memory_is_no_file_of_its_clients() {
+    // Root could read the keys out of it.
+    let server = SshServer::start();
+    fs::write(server.work("file"), "1").unwrap();
+    let batch = "-get /proc/self/mem mem\n-put file /proc/self/mem\n";
+    let outcome = sftp(&server, batch).succeeds();
+    assert_eq!(outcome.stderr.matches("Permission denied").count(), 2, "{outcome}");
+    let copy = run(&mut server.openssh("scp", ["-O", "box:/proc/self/mem", "mem"]), b"");
+    let _refused = copy.ends_with(1).complains("permission denied");
+}
+
+#[test]
+fn a_path_from_a_home_directory_is_expanded() {
+    let server = SshServer::start();
+    fs::write(server.work("file"), noise(10_000, 1)).unwrap();
+    // The client asks the server for users' directories only.
+    let far = format!("box:~root/..{}", server.work("file").display());
+    let _copied = run(&mut server.openssh("scp", ["-s", &far, "there"]), b"").succeeds();
+    same(&server.work("file"), &server.work("there"));
+}

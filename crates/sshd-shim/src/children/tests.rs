@@ -138,3 +138,55 @@ async fn a_program_that_has_ended_gets_no_signals() {
     process.child.hang_up(None);
     none_left(&children).await;
 }
+
+/// A program that has ended, with a process left in its group.
+async fn with_one_left(script: &str, children: &Arc<Children>) -> Process {
+    let mut process = ready(script, children).await;
+    assert!(process.child.wait().await.success());
+    process
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_program_left_behind_is_hung_up_on_when_its_client_goes() {
+    // Nobody told it: the group counted as gone with its first process.
+    let children = watched();
+    for (script, patience) in [
+        ("sleep 1000 & echo", Duration::ZERO),
+        ("(trap '' HUP; echo; exec sleep 1000) & read x", HANG_UP_GRACE),
+    ] {
+        let mut process = ready(script, &children).await;
+        let _unread = process.stdin.write_all(b"\n").await;
+        assert_eq!(process.child.wait().await.code(), Some(0));
+        let (pid, begin) = (process.child.group().leader(), Instant::now());
+        assert!(exists(pid));
+        drop(process);
+        group_vanished(pid).await;
+        assert!(begin.elapsed() >= patience);
+        none_left(&children).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_program_left_behind_ends_with_the_server() {
+    let children = watched();
+    let process = with_one_left("sleep 1000 & echo", &children).await;
+    let pid = process.child.group().leader();
+    children.end_all(Duration::from_secs(30)).await;
+    group_vanished(pid).await;
+    let process = with_one_left("(trap '' HUP; echo; exec sleep 1000) &", &children).await;
+    let pid = process.child.group().leader();
+    children.end_all(Duration::from_millis(100)).await;
+    group_vanished(pid).await;
+}
+
+#[tokio::test]
+async fn what_goes_on_after_an_orderly_end_is_left_alone() {
+    let children = watched();
+    let process = with_one_left("sleep 1000 & echo", &children).await;
+    let pid = process.child.group().leader();
+    process.child.leave();
+    none_left(&children).await;
+    assert!(exists(pid));
+    killpg(pid, Signal::SIGKILL).unwrap();
+    group_vanished(pid).await;
+}

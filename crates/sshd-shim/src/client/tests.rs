@@ -2,7 +2,9 @@ use std::sync::Mutex;
 
 use russh::client::{self, AuthResult, DisconnectReason};
 use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, copy, duplex, split};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
@@ -35,15 +37,30 @@ impl client::Handler for Peer {
 
 /// Serves a client in a task of its own; what is given is the other end.
 fn serve(context: Context) -> DuplexStream {
+    serve_to_the_end(context).0
+}
+
+/// ... and how it ended.
+fn serve_to_the_end(context: Context) -> (DuplexStream, JoinHandle<Result<(), ClientError>>) {
     let (near, far) = duplex(1 << 16);
     let context = Arc::new(context);
     let mut client = Client::new(Arc::clone(&context), context.log.clone(), Handshake::default());
-    tokio::spawn(async move {
-        let _outcome =
+    let ended = tokio::spawn(async move {
+        let outcome =
             russh::server::run_connection(Arc::clone(&context.transport), near, &mut client).await;
         client.end().await;
+        outcome
     });
-    far
+    (far, ended)
+}
+
+/// A server that wants new keys every `bytes`.
+fn rekeying(bytes: usize) -> Context {
+    let mut context = Context::example();
+    let mut transport = crate::server::transport(&context.config);
+    transport.limits = russh::Limits::new(bytes, bytes, Duration::from_hours(1));
+    context.transport = Arc::new(transport);
+    context
 }
 
 async fn connect(context: Context) -> (client::Handle<Peer>, Peer) {
@@ -151,4 +168,41 @@ async fn a_server_that_ends_says_so() {
     let session = client::connect_stream(Arc::default(), far, peer.clone()).await.unwrap();
     ender.end(Farewell { reason: BY_APPLICATION, text: "the server is shutting down".to_owned() });
     assert_eq!(told(session, &peer).await, Some((11, "the server is shutting down".to_owned())));
+}
+
+#[tokio::test]
+async fn who_owes_a_key_exchange_and_asks_on_and_on_is_cut_off() {
+    // Nothing can be sent meanwhile: answers to requests by the million took 150 MB.
+    let (server, ended) = serve_to_the_end(rekeying(10_000));
+    let (near, far) = duplex(1 << 16);
+    let (mut from_client, mut to_client) = split(near);
+    let (mut from_server, mut to_server) = split(server);
+    let (stall, mut stalled) = watch::channel(false);
+    // The client hears nothing more from then on.
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = copy(&mut from_server, &mut to_client) => {}
+            _ = stalled.wait_for(|is_stalled| *is_stalled) => {}
+        }
+        std::future::pending::<()>().await;
+    });
+    tokio::spawn(async move { copy(&mut from_client, &mut to_server).await });
+    let mut session = client::connect_stream(Arc::default(), far, Peer::default()).await.unwrap();
+    session.authenticate_none("any").await.unwrap();
+    stall.send_replace(true);
+    let flood = async {
+        // As many as would be 2 MiB of requests, an eighth of what may be on its way.
+        for _ in 0..80_000 {
+            if session.send_keepalive(true).await.is_err() {
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    };
+    let outcome = tokio::select! {
+        outcome = timeout(Duration::from_mins(1), ended) => outcome.unwrap().unwrap(),
+        () = flood => unreachable!(),
+    };
+    let error = outcome.unwrap_err().to_string();
+    assert_eq!(error, "Pending buffer limit reached");
 }

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
-/// How many requests may wait; those beyond fail, each in its turn.
-const MOST_WAITING: usize = 64;
+/// How many requests may wait; those beyond fail, each in its turn. OpenSSH asks for all its forwardings at once.
+const MOST_WAITING: usize = 256;
 /// How many bytes of them may.
 const MOST_BYTES: usize = 1 << 20;
 

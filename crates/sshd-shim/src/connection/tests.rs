@@ -415,3 +415,22 @@ fn a_sign_of_life_is_asked_for_on_a_channel_that_is_open() {
     assert!(wire.0.keepalive());
     assert_eq!(wire.numbers(), [98]);
 }
+
+#[test]
+fn an_open_whose_task_panics_is_refused() {
+    // The client waited for ever.
+    let wire = Wire::new();
+    let pending = PendingOpen::new(&wire.0.shared, 5);
+    assert_eq!(wire.0.shared.lock().count(), 1);
+    drop(pending);
+    assert_eq!(wire.refusal(), (CONNECT_FAILED, "the server failed".to_owned()));
+    assert_eq!(wire.0.shared.lock().count(), 0);
+}
+
+#[test]
+fn as_many_forwardings_as_may_be_are_granted_at_once() {
+    // Of 128, which OpenSSH asks for in one go, 64 failed.
+    let mut requests = requests::Waiting::default();
+    (0..128).for_each(|number| requests.push(Some(number), true, 60));
+    assert_eq!(requests.failures(), 0);
+}

@@ -1,7 +1,9 @@
 //! The client's end: lines and answers, and the errors that end a copy (contract sshd 10.2).
 
 use std::fs::File;
-use std::io::{self, BufRead, ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
+
+use crate::blocking::Source;
 
 use super::options::UsageError;
 use super::record::{Malformed, in_one_line};
@@ -47,7 +49,7 @@ pub enum Answer {
 
 /// The client, at the other end of the streams.
 pub struct Peer<'a> {
-    input: &'a mut dyn BufRead,
+    input: &'a mut dyn Source,
     output: &'a mut dyn Write,
     errors: &'a mut dyn Write,
     failed: bool,
@@ -62,7 +64,7 @@ impl std::fmt::Debug for Peer<'_> {
 impl<'a> Peer<'a> {
     /// A client with which nothing has failed yet.
     pub fn new(
-        input: &'a mut dyn BufRead,
+        input: &'a mut dyn Source,
         output: &'a mut dyn Write,
         errors: &'a mut dyn Write,
     ) -> Self {
@@ -131,6 +133,11 @@ impl<'a> Peer<'a> {
         }
     }
 
+    /// Whether no answer will come any more.
+    pub fn has_ended(&mut self) -> io::Result<bool> {
+        Ok(self.input.ready() && fill(self.input)?.is_empty())
+    }
+
     fn byte(&mut self) -> Result<u8, Fatal> {
         // What was said so far is what the client is waiting for.
         self.output.flush()?;
@@ -183,7 +190,7 @@ impl<'a> Peer<'a> {
     }
 }
 
-fn fill(input: &mut dyn BufRead) -> io::Result<&[u8]> {
+fn fill(input: &mut dyn Source) -> io::Result<&[u8]> {
     // Borrowed twice, since a borrow that is returned in one arm lasts through the loop.
     while let Err(error) = input.fill_buf() {
         if error.kind() != ErrorKind::Interrupted {

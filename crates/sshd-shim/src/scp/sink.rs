@@ -11,6 +11,8 @@ use std::path::Path;
 use lifecycle::file::FileError;
 use nix::fcntl::OFlag;
 
+use crate::own_memory;
+
 use super::options::Options;
 use super::peer::{Answer, Fatal, Peer};
 use super::record::{Entry, Record, Times};
@@ -159,7 +161,8 @@ fn create(path: &Path, mode: u32) -> Result<File, FileError> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode & 0o777).custom_flags(flags.bits());
-    let file = options.open(path).map_err(FileError::on("open", path))?;
+    let file =
+        options.open(path).and_then(own_memory::refuse).map_err(FileError::on("open", path))?;
     let kind = file.metadata().map_err(FileError::on("stat", path))?.file_type();
     // Copying to /dev/null measures a network.
     if FileType::is_file(&kind) || kind.is_char_device() {

@@ -12,6 +12,8 @@ use std::vec;
 use lifecycle::file::FileError;
 use nix::fcntl::OFlag;
 
+use crate::own_memory;
+
 use super::glob;
 use super::options::Options;
 use super::peer::{Answer, Fatal, Peer};
@@ -140,12 +142,17 @@ impl Source<'_, '_> {
     /// Sends exactly `size` bytes: what a file lacks since it was announced is zeros, for the client
     /// counts. Then the zero that says that all is well, in one message with the last bytes; or the inner
     /// error, which is to be said instead.
-    fn content(&mut self, mut file: &File, size: u64) -> io::Result<io::Result<()>> {
+    ///
+    /// A client that will not answer is gone, whoever still takes what is sent: its `ssh`, in most cases.
+    fn content(&mut self, mut file: &File, size: u64) -> Result<io::Result<()>, Fatal> {
         let room = usize::try_from(size).unwrap_or(CHUNK).min(CHUNK) + 1;
         self.buffer.resize(room.max(self.buffer.len()), 0);
         let mut left = size;
         let mut read = Ok(());
         loop {
+            if self.peer.has_ended()? {
+                return Err(Fatal::LostConnection);
+            }
             let most = usize::try_from(left).unwrap_or(CHUNK).min(CHUNK);
             let length = fill(&mut file, &mut self.buffer[..most], &mut read);
             left -= length as u64;
@@ -180,6 +187,7 @@ fn open(path: &Path) -> Result<(File, Metadata), FileError> {
         .read(true)
         .custom_flags(flags.bits())
         .open(path)
+        .and_then(own_memory::refuse)
         .map_err(FileError::on("open", path))?;
     let metadata = file.metadata().map_err(FileError::on("stat", path))?;
     if metadata.is_file() {
@@ -224,7 +232,7 @@ mod tests {
         file.write_all(b"hello").unwrap();
         let size = CHUNK + 7;
         let mut output = Vec::new();
-        let (mut input, mut errors): (&[u8], _) = (b"", Vec::new());
+        let (mut input, mut errors): (&[u8], _) = (b"\0", Vec::new());
         let mut peer = Peer::new(&mut input, &mut output, &mut errors);
         let mut source = Source { peer: &mut peer, options: &options, buffer: Vec::new() };
         let read = source.content(&file.reopen().unwrap(), size as u64).unwrap();

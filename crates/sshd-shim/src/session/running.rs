@@ -64,6 +64,8 @@ impl Running {
         };
         if let Some(status) = status {
             tell(&output, End::from(status));
+            // The session has ended in order: what went on in the background may stay.
+            child.leave();
         } else {
             log.info("client-gone", &[]);
             child.hang_up(terminal.and_then(pty::foreground));

@@ -6,6 +6,7 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, CWD, Mode, OFlags, RenameFlags, StatVfs, StatVfsMountFlags};
 use rustix::io;
 
+use crate::own_memory;
 use crate::sftp::requests::open_flags;
 
 /// The bits of a mode that can be chosen.
@@ -36,7 +37,8 @@ pub(super) fn open_directory(path: &Path) -> io::Result<File> {
 /// Opening a pipe or a device must not wait, and no terminal become the server's own.
 pub(super) fn opened(path: &Path, how: OFlags, permissions: u32) -> io::Result<File> {
     let how = how | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    fs::open(path, how, Mode::from_raw_mode(permissions & CHANGEABLE)).map(File::from)
+    let file = fs::open(path, how, Mode::from_raw_mode(permissions & CHANGEABLE))?;
+    own_memory::refuse(file.into()).map_err(|_denied| io::Errno::ACCESS)
 }
 
 pub(super) fn make_directory(path: &Path, permissions: Option<u32>) -> io::Result<()> {

@@ -21,6 +21,7 @@ use aws_lc_rs::aead::chacha20_poly1305_openssh;
 use ring::aead::chacha20_poly1305_openssh;
 
 use super::super::Error;
+use super::wide_chacha::{self, WideKey}; // piecrust
 use crate::mac::MacAlgorithm;
 
 pub struct SshChacha20Poly1305Cipher {}
@@ -37,6 +38,12 @@ impl super::Cipher for SshChacha20Poly1305Cipher {
         _: &[u8],
         _: &dyn MacAlgorithm,
     ) -> Box<dyn super::OpeningKey + Send> {
+        // piecrust: the faster of two.
+        if let Ok(material) = k.try_into()
+            && wide_chacha::is_available()
+        {
+            return Box::new(WideKey::new(material));
+        }
         Box::new(OpeningKey(chacha20_poly1305_openssh::OpeningKey::new(
             #[allow(clippy::unwrap_used)]
             k.try_into().unwrap(),
@@ -50,6 +57,12 @@ impl super::Cipher for SshChacha20Poly1305Cipher {
         _: &[u8],
         _: &dyn MacAlgorithm,
     ) -> Box<dyn super::SealingKey + Send> {
+        // piecrust: the faster of two.
+        if let Ok(material) = k.try_into()
+            && wide_chacha::is_available()
+        {
+            return Box::new(WideKey::new(material));
+        }
         Box::new(SealingKey(chacha20_poly1305_openssh::SealingKey::new(
             #[allow(clippy::unwrap_used)]
             k.try_into().unwrap(),
@@ -99,18 +112,7 @@ impl super::OpeningKey for OpeningKey {
 
 impl super::SealingKey for SealingKey {
     fn padding_length(&self, payload: &[u8]) -> usize {
-        let block_size = 8;
-        let extra_len = super::PACKET_LENGTH_LEN + super::PADDING_LENGTH_LEN;
-        let padding_len = if payload.len() + extra_len <= super::MINIMUM_PACKET_LEN {
-            super::MINIMUM_PACKET_LEN - payload.len() - super::PADDING_LENGTH_LEN
-        } else {
-            block_size - ((super::PADDING_LENGTH_LEN + payload.len()) % block_size)
-        };
-        if padding_len < super::PACKET_LENGTH_LEN {
-            padding_len + block_size
-        } else {
-            padding_len
-        }
+        padding_length(payload) // piecrust: for the other one, too
     }
 
     // As explained in "SSH via CTR mode with stateful decryption" in
@@ -139,5 +141,20 @@ impl super::SealingKey for SealingKey {
             #[allow(clippy::unwrap_used)]
             tag.try_into().unwrap(),
         );
+    }
+}
+
+pub(super) fn padding_length(payload: &[u8]) -> usize {
+    let block_size = 8;
+    let extra_len = super::PACKET_LENGTH_LEN + super::PADDING_LENGTH_LEN;
+    let padding_len = if payload.len() + extra_len <= super::MINIMUM_PACKET_LEN {
+        super::MINIMUM_PACKET_LEN - payload.len() - super::PADDING_LENGTH_LEN
+    } else {
+        block_size - ((super::PADDING_LENGTH_LEN + payload.len()) % block_size)
+    };
+    if padding_len < super::PACKET_LENGTH_LEN {
+        padding_len + block_size
+    } else {
+        padding_len
     }
 }

@@ -44,6 +44,7 @@ pub(crate) mod chacha20poly1305;
 pub(crate) mod clear;
 mod counter; // piecrust
 pub(crate) mod gcm;
+mod wide_chacha; // piecrust
 
 use block::SshBlockCipher;
 use chacha20poly1305::SshChacha20Poly1305Cipher;

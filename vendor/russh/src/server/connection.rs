@@ -42,6 +42,9 @@ pub trait Connection: Handler {
     fn heard(&mut self);
     /// Whether more messages should be read now.
     fn takes_messages(&self) -> bool;
+    /// Whether so much waits for the client that one that goes on asking, while it owes us its part of a key
+    /// exchange, is cut off: nothing can be sent until then, and reading has to go on.
+    fn is_flooded(&self) -> bool;
     /// Puts messages into `packets` while it has room.
     fn write(&mut self, packets: &mut Packets<'_>);
     /// Ready when [`Self::write`] has something to put.
@@ -231,11 +234,14 @@ impl Session {
                 return Ok(true);
             }
             if self.is_authenticated() && number >= msg::GLOBAL_REQUEST {
-                self.check_in_flight(payload.len())?;
+                self.check_in_flight(payload.len(), handler.is_flooded())?;
                 if !handler.message(payload)? {
                     self.extension_message(payload, transport.seqn)?;
                 }
             } else {
+                if msg::is_kex_msg(number) && number != msg::KEXINIT && !self.kex.active() {
+                    return Err(Error::Inconsistent.into());
+                }
                 let mut packet = IncomingSshPacket {
                     buffer: payload.to_vec(),
                     seqn: transport.seqn,
@@ -265,13 +271,13 @@ impl Session {
 
     /// RFC 4253 7.1: between its KEXINIT and its NEWKEYS a client may send nothing else. What was on its
     /// way when ours went out is welcome, to a limit.
-    fn check_in_flight(&mut self, length: usize) -> Result<(), Error> {
+    fn check_in_flight(&mut self, length: usize, is_flooded: bool) -> Result<(), Error> {
         if let SessionKexState::InProgress(kex) = &self.kex {
             if kex.peer_kexinit_received() {
                 return Err(Error::Inconsistent);
             }
             self.pending_len = self.pending_len.saturating_add(length as u32);
-            if self.pending_len > MAX_IN_FLIGHT {
+            if self.pending_len > MAX_IN_FLIGHT || is_flooded {
                 return Err(Error::Pending);
             }
         }

@@ -184,3 +184,13 @@ fn names_that_are_no_utf8_are_sent_as_they_are() {
     assert_eq!(super::run(&command, &mut &YES[..], &mut output, &mut Vec::new()), 0);
     assert!(output.ends_with(b" 1 \xff\xfe\n1\0"));
 }
+
+#[test]
+fn a_client_that_will_not_answer_any_more_gets_no_more_of_the_file() {
+    // Killed, a client leaves behind an ssh that took all of it to nowhere.
+    let directory = directory_with(&[("large", &"x".repeat(1_000_000))]);
+    let outcome = send("-f", &directory, "large", &[0, 0]);
+    assert_eq!(outcome.status, 1);
+    assert!(outcome.output.len() < 200_000, "{} bytes", outcome.output.len());
+    assert!(outcome.output.ends_with("\x01scp: unexpected EOF\n"));
+}
