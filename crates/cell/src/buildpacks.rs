@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lifecycle::download::Held;
-use lifecycle::report::system_words;
 use lifecycle::size::Size;
 use twox_hash::XxHash64;
 
@@ -36,7 +35,7 @@ pub enum BuildpackError {
         count: usize,
     },
     /// It can't be read.
-    #[error("{}: {}", path.display(), system_words(source))]
+    #[error("{}", path.display())]
     System {
         /// What.
         path: PathBuf,

@@ -13,7 +13,6 @@ use lifecycle::archive::error::PackError;
 use lifecycle::archive::pack::{PackOptions, pack};
 use lifecycle::archive::tree::Tree;
 use lifecycle::download::Held;
-use lifecycle::report::system_words;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::state::State;
@@ -40,7 +39,7 @@ pub enum BundleError {
         architecture: String,
     },
     /// A file can't be copied.
-    #[error("{}: {}", path.display(), system_words(source))]
+    #[error("{}", path.display())]
     System {
         /// Which.
         path: PathBuf,

@@ -14,7 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lifecycle::archive::unpack::{UnpackError, give_to, unpack};
-use lifecycle::report::system_words;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
@@ -30,7 +29,7 @@ use self::oci::Oci;
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
     /// Its directories can't be made or removed.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     System {
         /// What failed: `mkdir`.
         call: &'static str,

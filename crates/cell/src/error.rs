@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use lifecycle::file::FileError;
-use lifecycle::report::{Failure, system_words};
+use lifecycle::report::Failure;
 
 use crate::buildpacks::BuildpackError;
 use crate::bundle::BundleError;
@@ -65,6 +65,14 @@ pub enum CellError {
     /// Staging failed.
     #[error(transparent)]
     Staging(#[from] StagingError),
+    /// A file is no droplet.
+    #[error("{} is no droplet", path.display())]
+    Droplet {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// There is nothing to run.
     #[error("'{0}' was never staged: cell push it first")]
     NotStaged(String),
@@ -99,7 +107,7 @@ pub enum CellError {
     #[error(transparent)]
     Keys(#[from] KeyError),
     /// A system call failed.
-    #[error("{what}: {}", system_words(source))]
+    #[error("{what}")]
     System {
         /// What was tried.
         what: String,
@@ -128,6 +136,7 @@ impl Failure for CellError {
             | Self::Warehouse(_)
             | Self::Server(_)
             | Self::Staging(_)
+            | Self::Droplet { .. }
             | Self::NotStaged(_)
             | Self::NotRunning(_)
             | Self::Crashed { .. }

@@ -9,10 +9,8 @@ use serde_json::{Map, Value};
 
 /// A value that does not fit its key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{document}: {place}: {problem}")]
+#[error("{place}: {problem}")]
 pub struct FieldError {
-    /// In what: `manifest`.
-    pub document: &'static str,
     /// Where: `applications[0].memory`.
     pub place: String,
     /// What is wrong with it.
@@ -36,7 +34,6 @@ impl Fields {
             other => {
                 let place = if place.is_empty() { "the document" } else { place }.to_owned();
                 Err(FieldError {
-                    document,
                     place,
                     problem: format!("{other} stands where a mapping is expected"),
                 })
@@ -51,7 +48,7 @@ impl Fields {
 
     /// The error of a field.
     pub fn misfit(&self, key: &str, problem: &str) -> FieldError {
-        FieldError { document: self.document, place: self.below(key), problem: problem.to_owned() }
+        FieldError { place: self.below(key), problem: problem.to_owned() }
     }
 
     /// A field's value; `None` when it is missing or null.

@@ -55,7 +55,10 @@ pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
         path = directory.place("droplet.tgz");
         process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();
     }
-    let mut content = read(&path).map_err(CellError::on(path.display().to_string()))?;
+    if !path.exists() {
+        return Err(CellError::NotStaged(flags.droplet.to_string_lossy().into_owned()));
+    }
+    let mut content = read(&path)?;
     content.process_types = process_types;
     if here.screen.is_json() {
         say(&serde_json::to_string(&content).unwrap_or_default());
@@ -66,7 +69,12 @@ pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
 }
 
 /// Reads a droplet's content.
-pub fn read(path: &Path) -> io::Result<Content> {
+pub fn read(path: &Path) -> Result<Content, CellError> {
+    let content = read_archive(path);
+    content.map_err(|source| CellError::Droplet { path: path.to_owned(), source })
+}
+
+fn read_archive(path: &Path) -> io::Result<Content> {
     let file = BufReader::with_capacity(128 << 10, File::open(path)?);
     let mut content = Content::default();
     let mut archive = Archive::new(MultiGzDecoder::new(file));

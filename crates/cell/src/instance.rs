@@ -125,7 +125,7 @@ enum StartError {
     Container(#[from] ContainerError),
     #[error("the droplet can't be unpacked")]
     Droplet(#[from] UnpackError),
-    #[error("failed-creating-process: {path}: {}", system_words(source))]
+    #[error("failed-creating-process: {path}")]
     Process { path: String, source: io::Error },
 }
 

@@ -6,7 +6,6 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
-use lifecycle::report::system_words;
 use walkdir::{DirEntry, WalkDir};
 
 /// What `cf push` never uploads, in `.cfignore`'s notation.
@@ -26,7 +25,7 @@ const NEVER: [&str; 9] = [
 #[derive(Debug, thiserror::Error)]
 pub enum PackageError {
     /// `.cfignore` has a pattern that is none.
-    #[error("{}: {source}; correct the pattern", path.display())]
+    #[error("{} has a pattern that is none", path.display())]
     Pattern {
         /// The `.cfignore`.
         path: PathBuf,
@@ -34,7 +33,7 @@ pub enum PackageError {
         source: ignore::Error,
     },
     /// A file can't be read, or its copy not written.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     File {
         /// What failed: `open`.
         call: &'static str,

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use lifecycle::download::Checksum;
-use lifecycle::report::system_words;
 use nix::fcntl::{Flock, FlockArg};
 use walkdir::WalkDir;
 
@@ -24,7 +23,7 @@ const NOT_TAKEN: [&str; 3] = ["dev", "proc", "sys"];
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
     /// The file system is in the way.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     System {
         /// What failed: `open`.
         call: &'static str,

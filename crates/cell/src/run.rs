@@ -21,6 +21,7 @@ use crate::control::{self, Question, Report};
 use crate::definition;
 use crate::error::CellError;
 use crate::follow::Follower;
+use crate::inspect;
 use crate::instance::State as InstanceState;
 use crate::interrupt::Attended;
 use crate::keys;
@@ -72,13 +73,17 @@ pub fn run(
 pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
     let directory = if file.is_file() {
+        inspect::read(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
         let _lock = directory.lock(Work::Staging)?;
         let (target, partial) =
             (directory.place("droplet.tgz"), directory.place("droplet.partial"));
         let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
-        copied.map_err(CellError::on(file.display().to_string()))?;
+        if copied.is_err() {
+            let _gone_anyway = fs::remove_file(&partial);
+        }
+        copied.map_err(CellError::on(target.display().to_string()))?;
         let mut app = definition::of_droplet(&directory.name, flags.command.clone());
         rewall(&mut app, flags, &directory, context)?;
         directory.write(&app)?;
@@ -256,7 +261,8 @@ fn tell_remains(name: &str, fate: &str, context: &Context) {
 
 /// `cell ps`.
 pub fn list(context: &Context) -> Result<(), CellError> {
-    for directory in context.state.apps()? {
+    let was_staged = |it: &AppDirectory| it.place("app.json").exists();
+    for directory in context.state.apps()?.into_iter().filter(was_staged) {
         let reports = control::ask(&directory.path, &Question::Status).unwrap_or_default();
         if reports.is_empty() {
             let left = directory.place(Work::Running.containers()).exists();

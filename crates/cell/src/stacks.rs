@@ -204,9 +204,7 @@ mod tests {
     fn values_that_do_not_fit_are_named_with_their_place() {
         let error = read(b"stacks: {a: {install_buildpacks: ruby}}", Path::new("/")).unwrap_err();
         assert!(
-            error
-                .to_string()
-                .starts_with("stacks.yml: stacks.a.install_buildpacks: invalid type: string"),
+            error.to_string().starts_with("stacks.a.install_buildpacks: invalid type: string"),
             "{error}"
         );
     }

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use lifecycle::archive::unpack::UnpackError;
 use lifecycle::file;
-use lifecycle::report::system_words;
 use lifecycle::size::Size;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -41,7 +40,7 @@ pub enum StagingError {
     #[error("the build artifacts cache can't be unpacked; remove it to stage without")]
     Cache(#[source] UnpackError),
     /// The builder can't be started, or a file of its not taken.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     System {
         /// What failed: `rename`.
         call: &'static str,

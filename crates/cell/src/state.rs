@@ -20,7 +20,6 @@ use std::path::{Path, PathBuf};
 
 use lifecycle::environment::Environment;
 use lifecycle::file::{self, FileError};
-use lifecycle::report::system_words;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
@@ -34,7 +33,7 @@ pub enum StateError {
     #[error("no place for this cell's state: set CELL_HOME or HOME to a directory")]
     NoHome,
     /// A directory or a lock can't be made.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     System {
         /// What failed: `mkdir`.
         call: &'static str,
@@ -47,7 +46,7 @@ pub enum StateError {
     #[error(transparent)]
     File(#[from] FileError),
     /// `app.json` is not what this cell wrote.
-    #[error("{}: {source}; remove the directory to forget the app", path.display())]
+    #[error("{} is not what this program wrote; remove its directory to forget the app", path.display())]
     Record {
         /// The file.
         path: PathBuf,

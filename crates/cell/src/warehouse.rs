@@ -13,7 +13,6 @@ use lifecycle::download::{Asset, Cache, Checksum, DownloadError, Held, PLATFORM_
 use lifecycle::environment::Environment;
 use lifecycle::http::Client;
 use lifecycle::http::transfer::TIMEOUTS;
-use lifecycle::report::system_words;
 use lifecycle::url::{Url, UrlError};
 use nix::fcntl::{Flock, FlockArg};
 
@@ -28,7 +27,7 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
     /// A file can't be offered.
-    #[error("{call} {}: {}", path.display(), system_words(source))]
+    #[error("{call} {}", path.display())]
     System {
         /// What failed: `open`.
         call: &'static str,
@@ -46,6 +45,14 @@ pub enum WarehouseError {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// A file of this machine's can't be taken.
+    #[error("{}: {}", file.display(), error.trouble())]
+    Local {
+        /// Which.
+        file: PathBuf,
+        /// Why.
+        error: DownloadError,
+    },
 }
 
 /// A file server and the downloader's cache; one cell at a time has it.
@@ -105,7 +112,9 @@ impl Warehouse {
             })?;
         }
         let url = Url::parse(&format!("{}{sum}", self.server.url()))?;
-        Ok(self.cache.directory(&Asset { url, checksum: Some(checksum) })?)
+        let taken = self.cache.directory(&Asset { url, checksum: Some(checksum) });
+        // Whoever named a file is not to read the URL it was served under.
+        taken.map_err(|error| WarehouseError::Local { file: file.to_owned(), error })
     }
 
     /// Fetches what is at a URL, unpacked.

@@ -33,13 +33,14 @@ pub fn conclude<F: Failure>(outcome: Result<(), F>) -> ExitCode {
     }
 }
 
-/// The error and its causes on one line, joined by `": "`.
+/// The error and its causes on one line, joined by `": "`; causes by the system in [`system_words`].
 pub fn chain(error: &dyn Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
+        let words = inner.downcast_ref().map_or_else(|| inner.to_string(), system_words);
         sentence.push_str(": ");
-        sentence.push_str(&inner.to_string());
+        sentence.push_str(&words);
         cause = inner.source();
     }
     sentence
@@ -107,6 +108,8 @@ mod tests {
     fn causes_follow_the_sentence() {
         let error = Outer(io::Error::other("the disk is gone"));
         assert_eq!(chain(&error), "Failed to read: the disk is gone");
+        let error = Outer(io::Error::from_raw_os_error(2));
+        assert_eq!(chain(&error), "Failed to read: no such file or directory");
     }
 
     #[test]

@@ -122,25 +122,16 @@ fn values_that_do_not_fit_are_named_with_their_place() {
     for (text, sentence) in [
         (
             "applications: [{memory: lots}]",
-            "manifest: applications[0].memory: 'lots' is no size; write 512M or 1G (units are MB and GB)",
+            "applications[0].memory: 'lots' is no size; write 512M or 1G (units are MB and GB)",
         ),
-        (
-            "applications: [{timeout: 0}]",
-            "manifest: applications[0].timeout: must be at least 1 second",
-        ),
-        (
-            "applications: [{processes: [{}]}]",
-            "manifest: applications[0].processes[0].type: is missing",
-        ),
+        ("applications: [{timeout: 0}]", "applications[0].timeout: must be at least 1 second"),
+        ("applications: [{processes: [{}]}]", "applications[0].processes[0].type: is missing"),
         (
             "applications: [{services: [5]}]",
-            "manifest: applications[0].services: 5 is no name of a service instance",
+            "applications[0].services: 5 is no name of a service instance",
         ),
-        (
-            "applications: [x]",
-            "manifest: applications[0]: \"x\" stands where a mapping is expected",
-        ),
-        ("[1]", "manifest: the document: [1] stands where a mapping is expected"),
+        ("applications: [x]", "applications[0]: \"x\" stands where a mapping is expected"),
+        ("[1]", "the document: [1] stands where a mapping is expected"),
         (
             "applications: [{name: a}, {name: a}]",
             "applications: 'a' stands twice; give each app a name of its own",

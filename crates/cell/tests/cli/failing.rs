@@ -1,6 +1,7 @@
 //! Failures that a user makes: one sentence each.
 
 use std::fs;
+use std::net::TcpListener;
 
 use crate::machine::Machine;
 
@@ -8,6 +9,17 @@ use crate::machine::Machine;
 fn failures_say_what_to_do() {
     let machine = Machine::new();
     let empty = machine.app(&[]);
+    for (name, text) in [
+        ("junk", "no YAML of ours"),
+        ("open.yml", "applications: {"),
+        ("names.yml", "applications: [{name: ((n))}]"),
+        ("sizes.yml", "applications: [{memory: lots}]"),
+        ("list.yml", "stacks: [1]"),
+    ] {
+        fs::write(empty.with_file_name(name), text).unwrap();
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = port.local_addr().unwrap().to_string();
     let app = empty.to_str().unwrap();
     for (words, status, sentence) in [
         (&["stop", "none"][..], 1, "no app is named 'none'; `cell ps` lists those there are"),
@@ -21,12 +33,54 @@ fn failures_say_what_to_do() {
             "stack 'host' has no buildpack 'ruby': it has python_buildpack, node_buildpack, procfile_buildpack, static_buildpack",
         ),
         (&["push", app, "--bundle", "/none.tgz"], 1, "/none.tgz"),
+        (&["push", app, "-b", "./none"], 1, "/none: no such file or directory\n"),
+        (
+            &["push", app, "--bundle", "junk"],
+            1,
+            "junk: it cannot be unpacked: unknown archive format",
+        ),
+        (&["push", app, "--bundle", "http://127.0.0.1:9/b"], 1, "connection refused"),
         (&["push", app, "--memory", "much"], 2, "'much' is no size"),
+        (&["push", app, "-f", "none.yml"], 1, "none.yml: no such file\n"),
+        (
+            &["push", app, "-f", "junk"],
+            1,
+            "junk: the document: \"no YAML of ours\" stands where a mapping",
+        ),
+        (&["push", app, "-f", "open.yml"], 1, "open.yml: yaml: line 1: "),
+        (
+            &["push", app, "-f", "names.yml"],
+            1,
+            "names.yml: Expected to find variables: n; give them by --var",
+        ),
+        (&["push", app, "-f", "names.yml", "--var", "n"], 1, "--var n: expected NAME=VALUE\n"),
+        (&["push", app, "-f", "names.yml", "--var", "n=a/b"], 1, "'a/b' can't be an app's name"),
+        (
+            &["push", app, "-f", "sizes.yml"],
+            1,
+            "sizes.yml: applications[0].memory: 'lots' is no size",
+        ),
+        (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
+        (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
+        (
+            &["push", app, "--services", "list.yml"],
+            1,
+            "list.yml: expected an object of lists, as VCAP_SERVICES is",
+        ),
+        (&["run", "junk"], 1, "junk is no droplet: "),
+        (&["run", "none"], 1, "no app is named 'none'"),
+        (&["inspect", "junk"], 1, "junk is no droplet: "),
+        (&["logs", "none"], 1, "no app is named 'none'"),
+        (&["serve", "/nowhere"], 1, "cannot serve /nowhere: no such file or directory\n"),
+        (&["serve", ".", "--address", &taken], 1, "address already in use\n"),
         (&["pusch"], 2, "push"),
     ] {
         let error = machine.cell(words).fails(status);
         assert!(error.contains(sentence), "{words:?}: {error}");
+        let own = error.lines().filter(|line| !line.starts_with("No isolation"));
+        assert!(status == 2 || own.count() == 1, "one sentence: {error}");
     }
+    assert_eq!(machine.cell(&["ps"]).succeeds().out(), "", "nothing was staged");
     fs::write(empty.join("x"), "").unwrap();
     let error = machine.cell(&["stage", app]).fails(1);
     assert!(error.contains("NoAppDetectedError: An app was not successfully detected"), "{error}");
