@@ -206,9 +206,7 @@ mod tests {
         assert!(error.to_string().contains("there is nothing to stage"), "{error}");
         let bad = app(&[(".cfignore", "{a\n"), ("a", "")]);
         let error = Package::new(bad.path()).unwrap_err();
-        assert!(
-            error.to_string().contains(".cfignore") && error.to_string().contains("{a"),
-            "{error}"
-        );
+        let error = lifecycle::report::chain(&error);
+        assert!(error.contains(".cfignore") && error.contains("{a"), "{error}");
     }
 }

@@ -61,7 +61,8 @@ fn what_was_half_made_goes_and_what_is_no_root_leaves_nothing() {
     let error = unpacked(&damaged, roots.path(), || ()).unwrap_err();
     assert!(error.to_string().contains("damaged.tar.gz: tar can't unpack it: tar: "), "{error}");
     let missing = unpacked(&trap.path().join("none.tar"), roots.path(), || ()).unwrap_err();
-    assert!(missing.to_string().contains("none.tar: no such file or directory"), "{missing}");
+    let missing = lifecycle::report::chain(&missing);
+    assert!(missing.contains("none.tar: no such file or directory"), "{missing}");
     let left: Vec<_> =
         fs::read_dir(roots.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"]);

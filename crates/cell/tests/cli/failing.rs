@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 
 use crate::machine::Machine;
 
-#[test]
-fn failures_say_what_to_do() {
-    let machine = Machine::new();
-    let empty = machine.app(&[]);
+/// Files that are not what they are given for.
+fn write_documents(directory: &Path) {
     for (name, text) in [
         ("junk", "no YAML of ours"),
         ("open.yml", "applications: {"),
@@ -16,73 +15,104 @@ fn failures_say_what_to_do() {
         ("sizes.yml", "applications: [{memory: lots}]"),
         ("list.yml", "stacks: [1]"),
     ] {
-        fs::write(empty.with_file_name(name), text).unwrap();
+        fs::write(directory.join(name), text).unwrap();
     }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap();
-    let taken = port.local_addr().unwrap().to_string();
-    let app = empty.to_str().unwrap();
-    for (words, status, sentence) in [
-        (&["stop", "none"][..], 1, "no app is named 'none'; `cell ps` lists those there are"),
-        (&["ssh", "../x"], 1, "'../x' can't be an app's name"),
-        (&["push", "/nowhere"], 1, "/nowhere: there is no such directory"),
-        (&["push", app], 1, "there is nothing to stage"),
-        (&["push", app, "-s", "moon"], 1, "there is no stack 'moon': there are host"),
-        (
-            &["push", app, "-b", "ruby"],
-            1,
-            "stack 'host' has no buildpack 'ruby': it has python_buildpack, node_buildpack, procfile_buildpack, static_buildpack",
-        ),
-        (&["push", app, "--bundle", "/none.tgz"], 1, "/none.tgz"),
-        (&["push", app, "-b", "./none"], 1, "/none: no such file or directory\n"),
-        (
-            &["push", app, "--bundle", "junk"],
-            1,
-            "junk: it cannot be unpacked: unknown archive format",
-        ),
-        (&["push", app, "--bundle", "http://127.0.0.1:9/b"], 1, "connection refused"),
-        (&["push", app, "--memory", "much"], 2, "'much' is no size"),
-        (&["push", app, "-f", "none.yml"], 1, "none.yml: no such file\n"),
-        (
-            &["push", app, "-f", "junk"],
-            1,
-            "junk: the document: \"no YAML of ours\" stands where a mapping",
-        ),
-        (&["push", app, "-f", "open.yml"], 1, "open.yml: yaml: line 1: "),
-        (
-            &["push", app, "-f", "names.yml"],
-            1,
-            "names.yml: Expected to find variables: n; give them by --var",
-        ),
-        (&["push", app, "-f", "names.yml", "--var", "n"], 1, "--var n: expected NAME=VALUE\n"),
-        (&["push", app, "-f", "names.yml", "--var", "n=a/b"], 1, "'a/b' can't be an app's name"),
-        (
-            &["push", app, "-f", "sizes.yml"],
-            1,
-            "sizes.yml: applications[0].memory: 'lots' is no size",
-        ),
-        (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
-        (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
-        (
-            &["push", app, "--services", "list.yml"],
-            1,
-            "list.yml: expected an object of lists, as VCAP_SERVICES is",
-        ),
-        (&["run", "junk"], 1, "junk is no droplet: "),
-        (&["run", "none"], 1, "no app is named 'none'"),
-        (&["inspect", "junk"], 1, "junk is no droplet: "),
-        (&["logs", "none"], 1, "no app is named 'none'"),
-        (&["serve", "/nowhere"], 1, "cannot serve /nowhere: no such file or directory\n"),
-        (&["serve", ".", "--address", &taken], 1, "address already in use\n"),
-        (&["pusch"], 2, "push"),
-    ] {
+}
+
+/// Each of these ends with a status, and one sentence that has these words.
+fn fail(machine: &Machine, cases: &[(&[&str], i32, &str)]) {
+    for &(words, status, sentence) in cases {
         let error = machine.cell(words).fails(status);
         assert!(error.contains(sentence), "{words:?}: {error}");
         let own = error.lines().filter(|line| !line.starts_with("No isolation"));
         assert!(status == 2 || own.count() == 1, "one sentence: {error}");
     }
     assert_eq!(machine.cell(&["ps"]).succeeds().out(), "", "nothing was staged");
+}
+
+#[test]
+fn failures_say_what_to_do() {
+    let machine = Machine::new();
+    let empty = machine.app(&[]);
+    let port = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = port.local_addr().unwrap().to_string();
+    let app = empty.to_str().unwrap();
+    fail(
+        &machine,
+        &[
+            (&["stop", "none"], 1, "no app is named 'none'; `cell ps` lists those there are"),
+            (&["ssh", "../x"], 1, "'../x' can't be an app's name"),
+            (&["push", "/nowhere"], 1, "/nowhere: there is no such directory"),
+            (&["push", app], 1, "there is nothing to stage"),
+            (&["push", app, "-s", "moon"], 1, "there is no stack 'moon': there are host"),
+            (
+                &["push", app, "-b", "ruby"],
+                1,
+                "stack 'host' has no buildpack 'ruby': it has python_buildpack, node_buildpack, procfile_buildpack, static_buildpack",
+            ),
+            (&["push", app, "--bundle", "/none.tgz"], 1, "/none.tgz"),
+            (&["push", app, "-b", "./none"], 1, "/none: no such file or directory\n"),
+            (&["push", app, "--bundle", "http://127.0.0.1:9/b"], 1, "connection refused"),
+            (&["push", app, "--memory", "much"], 2, "'much' is no size"),
+            (&["run", "none"], 1, "no app is named 'none'"),
+            (&["logs", "none"], 1, "no app is named 'none'"),
+            (&["serve", "/nowhere"], 1, "cannot serve /nowhere: no such file or directory\n"),
+            (&["serve", ".", "--address", &taken], 1, "address already in use\n"),
+            (&["pusch"], 2, "push"),
+        ],
+    );
     fs::write(empty.join("x"), "").unwrap();
     let error = machine.cell(&["stage", app]).fails(1);
     assert!(error.contains("NoAppDetectedError: An app was not successfully detected"), "{error}");
     assert!(!machine.state().join("apps/shop/staging").exists());
+}
+
+#[test]
+fn files_that_do_not_fit_are_named_with_what_is_wrong() {
+    let machine = Machine::new();
+    let app = machine.app(&[]);
+    write_documents(app.parent().unwrap());
+    let app = app.to_str().unwrap();
+    fail(
+        &machine,
+        &[
+            (
+                &["push", app, "--bundle", "junk"],
+                1,
+                "junk: it cannot be unpacked: unknown archive format",
+            ),
+            (&["push", app, "-f", "none.yml"], 1, "none.yml: no such file\n"),
+            (
+                &["push", app, "-f", "junk"],
+                1,
+                "junk: the document: \"no YAML of ours\" stands where a mapping",
+            ),
+            (&["push", app, "-f", "open.yml"], 1, "open.yml: yaml: line 1: "),
+            (
+                &["push", app, "-f", "names.yml"],
+                1,
+                "names.yml: Expected to find variables: n; give them by --var",
+            ),
+            (&["push", app, "-f", "names.yml", "--var", "n"], 1, "--var n: expected NAME=VALUE\n"),
+            (
+                &["push", app, "-f", "names.yml", "--var", "n=a/b"],
+                1,
+                "'a/b' can't be an app's name",
+            ),
+            (
+                &["push", app, "-f", "sizes.yml"],
+                1,
+                "sizes.yml: applications[0].memory: 'lots' is no size",
+            ),
+            (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
+            (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
+            (
+                &["push", app, "--services", "list.yml"],
+                1,
+                "list.yml: expected an object of lists, as VCAP_SERVICES is",
+            ),
+            (&["run", "junk"], 1, "junk is no droplet: "),
+            (&["inspect", "junk"], 1, "junk is no droplet: "),
+        ],
+    );
 }
