@@ -17,10 +17,10 @@ fn machine() -> Machine {
     let rootfs = essential_debian();
     let rootfs = rootfs.display();
     let machine = Machine::new();
-    let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cell-roots");
-    fs::create_dir_all(&roots).unwrap();
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cell-roots");
+    fs::create_dir_all(&shared).unwrap();
     fs::create_dir(machine.state()).unwrap();
-    std::os::unix::fs::symlink(roots, machine.state().join("roots")).unwrap();
+    std::os::unix::fs::symlink(shared, machine.state().join("roots")).unwrap();
     let fixtures = suite::workspace().join("buildpacks-fixtures");
     let release =
         |name: &str| format!("      {name}: {{directory: {}}}\n", fixtures.join(name).display());
