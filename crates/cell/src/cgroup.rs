@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{AccessFlags, Pid, access};
 
 /// Where the kernel shows cgroups: version 2 here, those of version 1 below.
 const HIERARCHIES: &str = "/sys/fs/cgroup";
@@ -25,6 +25,13 @@ impl Cgroup {
     /// The cgroup called `name`, which need not be there.
     pub fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
+    }
+
+    /// Whether this process may make any.
+    pub fn can_be_made() -> bool {
+        let memory = Path::new(HIERARCHIES).join("memory");
+        let place = if memory.is_dir() { memory } else { Path::new(HIERARCHIES).to_owned() };
+        access(&place, AccessFlags::W_OK).is_ok()
     }
 
     /// Whether the kernel has killed a process of it for its memory.

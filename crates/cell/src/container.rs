@@ -158,28 +158,18 @@ impl Container {
     }
 
     fn give(&self, inside: &str) -> Result<(), UnpackError> {
-        match self.owner() {
-            Some((user, group)) => give_to(&self.file(inside), user, group),
-            None => Ok(()),
+        match self.walls {
+            Walls::Oci(_) => give_to(&self.file(inside), ids::VCAP, ids::VCAP),
+            Walls::None => Ok(()),
         }
     }
 
     /// Makes what is at the place `inside` this process's own again.
     pub fn take_over(&self, inside: &str) -> Result<(), ContainerError> {
-        match self.owner() {
-            Some(_) => {
-                let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
-                Ok(give_to(&self.file(inside), user.as_raw(), group.as_raw())?)
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Who the container's user is outside, where that is not this process's.
-    fn owner(&self) -> Option<(u32, u32)> {
+        let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
         match self.walls {
-            Walls::Oci(_) => ids::user_outside(),
-            Walls::None => None,
+            Walls::Oci(_) => Ok(give_to(&self.file(inside), user.as_raw(), group.as_raw())?),
+            Walls::None => Ok(()),
         }
     }
 

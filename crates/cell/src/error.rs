@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use lifecycle::exec::ExecError;
 use lifecycle::file::FileError;
 use lifecycle::report::Failure;
 
@@ -47,6 +48,9 @@ pub enum CellError {
     /// An app can't have the walls it is to have.
     #[error(transparent)]
     Isolation(#[from] IsolationError),
+    /// This program can't be started again with other rights.
+    #[error(transparent)]
+    Exec(ExecError),
     /// A file can't be read.
     #[error(transparent)]
     File(#[from] FileError),
@@ -130,6 +134,7 @@ impl Failure for CellError {
             | Self::Stacks { .. }
             | Self::Stack { .. }
             | Self::Isolation(_)
+            | Self::Exec(_)
             | Self::File(_)
             | Self::Buildpack(_)
             | Self::Bundle(_)

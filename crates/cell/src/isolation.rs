@@ -8,12 +8,14 @@ use lifecycle::architecture::Architecture;
 use lifecycle::environment::Environment;
 use lifecycle::report::chain;
 
+use crate::cgroup::Cgroup;
 use crate::command_line::IsolationName;
-use crate::container::{Container, Contents, Isolation, ids};
+use crate::container::{Container, Contents, Isolation};
 use crate::emulator::{self, EmulatorError};
 use crate::roots::{self, RootError};
 use crate::stacks::Stack;
 use crate::state::State;
+use crate::subordinates;
 
 /// The runtimes known, the first that works is used.
 const RUNTIMES: [&str; 3] = ["runc", "crun", "youki"];
@@ -140,6 +142,9 @@ fn oci(
         );
         return Err(IsolationError::NoRuntime(why));
     }
+    if !subordinates::is_root() {
+        return Err(IsolationError::NoRuntime(subordinates::are_there().err().unwrap_or_default()));
+    }
     let mut words = Vec::new();
     if !Architecture::own().runs(&stack.architecture) {
         let emulator = emulator::of(&stack.architecture)
@@ -152,7 +157,7 @@ fn oci(
     }
     let root = roots::unpacked(source, &circumstances.state.place("roots"), begin)
         .map_err(|source| IsolationError::Root { stack: stack.name.clone(), source })?;
-    if ids::user_outside().is_none() {
+    if !Cgroup::can_be_made() {
         words
             .push("Only root may limit containers: memory and processes have no limits".to_owned());
     }

@@ -40,6 +40,7 @@ pub mod stacks;
 pub mod staging;
 pub mod state;
 pub mod stopper;
+pub mod subordinates;
 pub mod supervisor;
 pub mod warehouse;
 

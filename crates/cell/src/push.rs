@@ -25,6 +25,7 @@ use crate::screen::{Event, Screen};
 use crate::stacks::{self, HOST, Stack, Stacks};
 use crate::staging::{self, Order, Staged};
 use crate::state::{AppDirectory, State, Work};
+use crate::subordinates;
 use crate::warehouse::Warehouse;
 
 /// Where everything is, and where it is told.
@@ -42,7 +43,9 @@ pub struct Context {
 
 /// Stages the apps and tells where their droplets are.
 pub fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
-    for definition in definition::read(flags)? {
+    let definitions = definition::read(flags)?;
+    enter(&definitions, flags, context)?;
+    for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
         staged(definition, flags, &directory, context)?;
     }
@@ -57,6 +60,7 @@ pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
         let names = definitions.into_iter().map(|it| it.app.name).collect();
         return Err(DefinitionError::Several(names).into());
     }
+    enter(&definitions, &flags.stage, context)?;
     for definition in &mut definitions {
         if let Some(web) = definition.app.processes.first_mut() {
             web.command = flags.command.clone().or_else(|| web.command.take());
@@ -76,6 +80,31 @@ pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
     if !is_one && !flags.detach {
         let text = "Their logs: cell logs APP; to stop one: cell stop APP";
         context.screen.tell(&Event::Step { text });
+    }
+    Ok(())
+}
+
+/// Where containers are to be made that only root can make, becomes root of a namespace.
+fn enter(definitions: &[Definition], flags: &Stage, context: &Context) -> Result<(), CellError> {
+    for name in definitions.iter().map(|definition| &definition.app.stack) {
+        let needs_root = || Ok(stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some());
+        become_root(flags.isolation, context, needs_root)?;
+    }
+    Ok(())
+}
+
+/// Unless it is not needed, or can't be done: then that is told where walls are chosen.
+pub(crate) fn become_root(
+    wanted: Option<IsolationName>,
+    context: &Context,
+    needs_root: impl FnOnce() -> Result<bool, CellError>,
+) -> Result<(), CellError> {
+    if !subordinates::is_root()
+        && wanted != Some(IsolationName::None)
+        && needs_root()?
+        && subordinates::are_there().is_ok()
+    {
+        return Err(subordinates::enter(&context.environment));
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use walkdir::WalkDir;
 
 use crate::container;
+use crate::subordinates;
 
 /// How long killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
@@ -40,7 +41,10 @@ pub fn remove(directory: &Path) -> io::Result<()> {
         match fs::remove_dir_all(directory) {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 open_up(directory);
-                return fs::remove_dir_all(directory);
+                return match fs::remove_dir_all(directory) {
+                    Err(_) if !subordinates::is_root() => subordinates::remove(directory),
+                    outcome => outcome,
+                };
             }
             // Those who still write are dying: a container's processes end with its first.
             Err(error)

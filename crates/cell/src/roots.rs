@@ -10,7 +10,7 @@ use lifecycle::download::Checksum;
 use nix::fcntl::{Flock, FlockArg};
 use walkdir::WalkDir;
 
-use crate::container::ids::{self, IdsError};
+use crate::container::ids::{Ids, IdsError};
 
 /// Directories that are mounted over in a container.
 const DIRECTORIES: [&str; 8] = ["proc", "sys", "dev", "tmp", "home", "var", "var/tmp", "etc"];
@@ -126,9 +126,6 @@ fn extract(source: &Path, target: &Path) -> Result<(), RootError> {
             .iter()
             .flat_map(|name| [format!("--exclude=./{name}/*"), format!("--exclude={name}/*")]),
     );
-    if ids::user_outside().is_none() {
-        tar.arg("--no-same-owner");
-    }
     tar.arg("--file").stdout(Stdio::null()).stderr(Stdio::piped());
     let ended = if source.is_dir() {
         let mut packing = Command::new("tar")
@@ -181,7 +178,7 @@ fn prepare(root: &Path, source: &Path) -> Result<(), RootError> {
     }
     fs::set_permissions(root, Permissions::from_mode(0o755))
         .map_err(RootError::on("chmod", root))?;
-    let Some(owner) = ids::root_outside()? else { return Ok(()) };
+    let owner = Ids::own()?.root;
     for entry in WalkDir::new(root) {
         let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
         let (data, entry) = found.map_err(|error| RootError::on("read", root)(error.into()))?;

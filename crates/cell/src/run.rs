@@ -17,6 +17,7 @@ use signal_hook::iterator::Signals;
 use crate::app::{App, CheckKind};
 use crate::bundle;
 use crate::command_line::{Logs, Run, Ssh};
+use crate::container::Isolation;
 use crate::control::{self, Question, Report};
 use crate::definition;
 use crate::error::CellError;
@@ -72,6 +73,7 @@ pub fn run(
 /// `cell run`: an app that was pushed, or a droplet that is a file, which becomes an app.
 pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
+    push::become_root(flags.isolation, context, || needs_root(flags, file, context))?;
     let directory = if file.is_file() {
         inspect::read(file)?;
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -100,6 +102,17 @@ pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
         directory
     };
     run(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// Whether the app's containers are such as only root makes.
+fn needs_root(flags: &Run, file: &Path, context: &Context) -> Result<bool, CellError> {
+    let is_recorded = flags.stack.is_none() && flags.isolation.is_none() && !file.is_file();
+    if is_recorded {
+        let app = context.state.app(&file.to_string_lossy())?.read()?;
+        return Ok(app.is_some_and(|app| app.isolation != Isolation::None));
+    }
+    let Some(name) = &flags.stack else { return Ok(flags.isolation.is_some()) };
+    Ok(push::stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some())
 }
 
 /// Gives an app the stack and walls that the flags say.

@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::ids::{self, Ids, VCAP};
+use super::ids::{Ids, VCAP};
 use super::spec::{self, Bind, INIT, Limits, Shape};
 use super::{ContainerError, Contents, file as place};
 use crate::cgroup::Cgroup;
@@ -60,7 +60,7 @@ pub(super) struct Oci {
     /// The runtime's files.
     directory: PathBuf,
     name: String,
-    cgroup: Option<Cgroup>,
+    cgroup: Cgroup,
     /// The first process.
     init: Option<Pid>,
     /// As long as this is open, the first process goes on.
@@ -83,26 +83,25 @@ impl Oci {
         let binds = binds(directory, root, contents)?;
         let name = format!("piecrust-{}", Uuid::new_v4());
         let own = directory.join(RUNTIMES);
-        let is_root = ids::user_outside().is_some();
         DirBuilder::new().mode(0o700).create(&own).map_err(ContainerError::on("mkdir", &own))?;
         file::create(&own.join(NAME), name.as_bytes())
             .map_err(ContainerError::on("write", &own))?;
         let mut oci = Self {
             runtime: runtime.to_owned(),
             directory: own.clone(),
-            cgroup: is_root.then(|| Cgroup::named(&name)),
+            cgroup: Cgroup::named(&name),
             name,
             init: None,
             alive: None,
             silence: pipe().map_err(ContainerError::on("pipe", &own))?,
             started: AtomicU32::new(0),
         };
-        let stage = if is_root { stage(&binds) } else { None };
+        let stage = stage(&binds);
         let shape = Shape {
             root: stage.unwrap_or(root),
             ids: &ids,
             binds: &binds,
-            limits: oci.cgroup.is_some().then(|| Limits {
+            limits: Cgroup::can_be_made().then(|| Limits {
                 cgroup: &oci.name,
                 memory: contents.memory,
                 limits_swap: limits_swap(),
@@ -184,7 +183,7 @@ impl Oci {
         for path in [description, pid_file, log] {
             let _never_written = fs::remove_file(path);
         }
-        Ok(process?.within(self.cgroup.clone()))
+        Ok(process?.within(Some(self.cgroup.clone())))
     }
 
     /// Ends all that runs in it.
@@ -195,12 +194,7 @@ impl Oci {
             // The kernel lets it go when all others are gone.
             let _reaped = waitpid(init, None);
         }
-        match &self.cgroup {
-            Some(cgroup) => {
-                cgroup.remove().map_err(ContainerError::on("remove cgroup", Path::new(&self.name)))
-            }
-            None => Ok(()),
-        }
+        self.cgroup.remove().map_err(ContainerError::on("remove cgroup", Path::new(&self.name)))
     }
 }
 
@@ -241,7 +235,6 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
         .mode(0o700)
         .create(directory)
         .map_err(ContainerError::on("mkdir", directory))?;
-    let root = ids.users.first().map(|range| range.outside);
     for (inside, mode) in PRIVATE {
         let path = place(directory, inside);
         DirBuilder::new()
@@ -251,10 +244,8 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
         // Whatever the umask is.
         fs::set_permissions(&path, Permissions::from_mode(mode))
             .map_err(ContainerError::on("chmod", &path))?;
-        if ids::user_outside().is_some() {
-            let owner = if USERS.contains(&inside) { Some(VCAP) } else { root };
-            chown(&path, owner, owner).map_err(ContainerError::on("chown", &path))?;
-        }
+        let owner = Some(if USERS.contains(&inside) { VCAP } else { ids.root });
+        chown(&path, owner, owner).map_err(ContainerError::on("chown", &path))?;
     }
     Ok(())
 }

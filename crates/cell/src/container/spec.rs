@@ -164,8 +164,8 @@ fn linux(shape: Shape<'_>) -> Result<Linux, OciSpecError> {
         kinds.into_iter().map(namespace).collect::<Result<Vec<LinuxNamespace>, _>>()?;
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces)
-        .uid_mappings(mappings(&shape.ids.users)?)
-        .gid_mappings(mappings(&shape.ids.groups)?)
+        .uid_mappings(mappings(&shape.ids.ranges)?)
+        .gid_mappings(mappings(&shape.ids.ranges)?)
         .seccomp(seccomp()?)
         .masked_paths(get_default_maskedpaths())
         .readonly_paths(get_default_readonly_paths())

@@ -1,16 +1,18 @@
 //! The same in real containers: runc, and a minimal Debian as the stack.
 
 use std::fs;
-use std::path::Path;
-use std::process::Stdio;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use suite::essential_debian;
+use tempfile::TempDir;
 
-use crate::machine::{Machine, eventually, get};
+use crate::installed::CELL;
+use crate::machine::{Machine, Said, eventually, get};
 
 /// A machine whose only stack has a root file system, which all tests share.
 fn machine() -> Machine {
@@ -70,6 +72,19 @@ fn nothing_is_left(machine: &Machine) {
     assert!(!app.join("instances").exists() && !app.join("staging").exists());
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(&machine.state().display().to_string()), "{mounts}");
+}
+
+/// What `ssh` says once the server is there: nothing waits for that of an app that is not asked for its health.
+fn entered(mut ssh: impl FnMut() -> Said) -> Said {
+    let mut said = ssh();
+    eventually("the SSH server is there", || {
+        let refused = said.error().contains("Connection refused");
+        if refused {
+            said = ssh();
+        }
+        !refused
+    });
+    said
 }
 
 fn manifest(keys: &str) -> String {
@@ -164,7 +179,7 @@ fn root_a_container_has_so_many_processes_and_no_more() {
     machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
     eventually("standard input stays silent", || machine.log().contains("OUT stdin 124"));
     let script = "perl -e 'while (defined($p = fork)) { exec qw(sleep 600) unless $p; $n++ } print \"$n $!\\n\"'; pkill x";
-    let said = machine.cell(&["ssh", "shop", "--", script]);
+    let said = entered(|| machine.cell(&["ssh", "shop", "--", script]));
     let (count, error) =
         said.out().trim().split_once(' ').map(|(n, e)| (n.to_owned(), e.to_owned())).unwrap();
     assert_eq!(error, "Resource temporarily unavailable");
@@ -193,7 +208,7 @@ fn root_programs_of_a_container_end_together_and_in_good_order() {
     let app = machine.app(&[("Procfile", polite), ("manifest.yml", &manifest(sidecar))]);
     machine.cell(&["push", app.to_str().unwrap(), "--detach"]).succeeds();
     eventually("it is up", || machine.log().contains("OUT up"));
-    machine.cell(&["ssh", "shop", "--", "touch /tmp/go"]).succeeds();
+    entered(|| machine.cell(&["ssh", "shop", "--", "touch /tmp/go"])).succeeds();
     eventually("the sidecar's end is the instance's", || {
         machine.log().contains("APP/PROC/WEB/SIDECAR/FRIEND: Exited with status 3")
     });
@@ -279,7 +294,7 @@ fn root_walls_that_are_not_to_be_had_are_named() {
     let words = ["stage", app.to_str().unwrap(), "--isolation", "oci"];
     let run = |words: &[&str], runtime: &str| {
         let mut command = machine.command(words);
-        crate::machine::Said(command.env("CELL_RUNTIME", runtime).output().unwrap())
+        Said(command.env("CELL_RUNTIME", runtime).output().unwrap())
     };
     let error = run(&words, "/bin/false").fails(1);
     assert!(
@@ -309,4 +324,87 @@ fn root_walls_that_are_not_to_be_had_are_named() {
         "{error}"
     );
     nothing_is_left(&machine);
+}
+
+/// A user of this machine, for those who look at it from within: with a home, and ids for containers.
+struct User {
+    home: TempDir,
+}
+
+impl User {
+    const ID: &str = "54321";
+
+    fn new() -> Self {
+        let home = TempDir::with_prefix("cell-user-").unwrap();
+        let user = Self { home };
+        let id = Self::ID;
+        let line = format!("someone:x:{id}:{id}::/:/bin/sh\n");
+        let passwd = fs::read_to_string("/etc/passwd").unwrap();
+        let subordinates = "someone:200000:65536\n".to_owned();
+        for (name, text) in [("passwd", passwd + &line), ("ids", subordinates)] {
+            fs::write(user.path(name), text).unwrap();
+        }
+        let installed = CELL.parent().unwrap();
+        fs::create_dir(user.path("bin")).unwrap();
+        for entry in fs::read_dir(installed).unwrap().map(|it| it.unwrap()) {
+            fs::copy(entry.path(), user.path("bin").join(entry.file_name())).unwrap();
+        }
+        fs::copy(essential_debian(), user.path("debian.tar")).unwrap();
+        fs::write(user.path("stacks.yml"), "stacks: {debian: {rootfs: debian.tar}}").unwrap();
+        let fixture = suite::workspace().join("buildpacks-fixtures/procfile");
+        suite::tool("cp", [Path::new("-r"), &fixture, &user.path("procfile")]);
+        fs::create_dir(user.path("shop")).unwrap();
+        fs::write(user.path("shop/Procfile"), "web: id -u; exec sleep 600\n").unwrap();
+        fs::write(user.path("shop/manifest.yml"), manifest("memory: 64M")).unwrap();
+        suite::tool("chown", ["-R", &format!("{id}:{id}"), user.home.path().to_str().unwrap()]);
+        user
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// Runs a script of the user's, where the system knows them.
+    fn run(&self, script: &str) -> Said {
+        let around = format!(
+            "set -e; mount --bind passwd /etc/passwd
+            for file in /etc/subuid /etc/subgid; do test -e $file; mount --bind ids $file; done
+            exec setpriv --reuid={0} --regid={0} --clear-groups sh -c \"$0\"",
+            Self::ID
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &around, script]);
+        command.current_dir(self.home.path()).env("HOME", self.home.path());
+        command.env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()));
+        command.env("CELL_HOME", self.path("state")).env_remove("CELL_STACKS");
+        Said(command.output().unwrap())
+    }
+}
+
+#[test]
+fn root_another_user_has_containers_too_without_limits() {
+    let user = User::new();
+    let said = user.run("cell push shop -b ./procfile --detach").succeeds();
+    let limits = "Only root may limit containers: memory and processes have no limits";
+    assert!(said.error().contains(limits), "{}", said.error());
+    let log = || fs::read_to_string(user.path("state/apps/shop/log")).unwrap();
+    eventually("who it is", || log().contains("[APP/PROC/WEB/0] OUT 2000"));
+    let instances = user.path("state/apps/shop/instances");
+    assert!(instances.join("web-0/oci").exists());
+    entered(|| user.run("cell ssh shop -- 'mkdir -m 0 /tmp/closed'")).succeeds();
+    user.run("cell stop shop").succeeds();
+    assert!(!instances.exists());
+    // What was killed left files of the user's subordinates.
+    user.run("cell run shop --detach").succeeds();
+    entered(|| user.run("cell ssh shop -- 'mkdir -m 0 /tmp/closed'")).succeeds();
+    let running = format!("{}\0supervise\0shop", user.path("bin/cell").display());
+    let supervisor = fs::read_dir("/proc").unwrap().find_map(|entry| {
+        let path = entry.unwrap().path();
+        let line = fs::read_to_string(path.join("cmdline")).ok()?;
+        line.starts_with(&running).then(|| path.file_name().unwrap().to_str()?.parse().ok())?
+    });
+    kill(Pid::from_raw(supervisor.unwrap()), Signal::SIGKILL).unwrap();
+    let said = user.run("cell stop shop").succeeds();
+    assert!(said.error().contains("when the process that kept it was killed is removed"));
+    assert!(!instances.exists());
 }
