@@ -1,7 +1,7 @@
 //! `cell inspect`: what is in a droplet, read without unpacking it.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use lifecycle::architecture::Architecture;
 use lifecycle::report::say;
 use lifecycle::size::Size;
+use lifecycle::yaml::{self, Decoder};
 use serde::Serialize;
 use serde_json::Value;
 use tar::{Archive, EntryType};
@@ -33,9 +34,11 @@ pub struct Content {
     pub files: u64,
     /// `staging_info.yml`: the buildpack's name and the start command, one line each.
     pub staging_info: Option<String>,
-    /// `staging_report.json`: how it was staged.
+    /// `staging_report.json`: where it was staged.
     pub staging_report: Option<Value>,
-    /// Commands by process type, of a droplet that this cell staged.
+    /// What the buildpacks call themselves, in their order: `deps/N/config.yml`.
+    pub buildpacks: BTreeMap<u64, String>,
+    /// Commands by process type: all of them of an app's droplet, of a file what is started by default.
     pub process_types: BTreeMap<String, String>,
     /// Machines that programs in it are for, and how many programs.
     pub architectures: BTreeMap<String, u64>,
@@ -53,17 +56,22 @@ pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
     if !path.is_file() {
         let directory = here.state.app(&flags.droplet.to_string_lossy())?;
         path = directory.place("droplet.tgz");
+        // What the droplet itself does not tell.
         process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();
     }
     if !path.exists() {
         return Err(CellError::NotStaged(flags.droplet.to_string_lossy().into_owned()));
     }
     let mut content = read(&path)?;
+    if process_types.is_empty() {
+        process_types =
+            content.start_command().map(|it| ("web".to_owned(), it)).into_iter().collect();
+    }
     content.process_types = process_types;
     if here.screen.is_json() {
         say(&serde_json::to_string(&content).unwrap_or_default());
     } else {
-        show(&content);
+        show(&path, &content);
     }
     Ok(())
 }
@@ -93,6 +101,10 @@ fn read_archive(path: &Path) -> io::Result<Content> {
             Some("staging_report.json") => {
                 content.staging_report = serde_json::from_str(&text(&mut entry)?).ok();
             }
+            Some(name) if buildpack_index(name).is_some() => {
+                let found = buildpack(text(&mut entry)?.as_bytes());
+                content.buildpacks.extend(buildpack_index(name).zip(found));
+            }
             _ if kind == EntryType::Regular => content.add_program(&mut entry)?,
             _ => {}
         }
@@ -109,6 +121,12 @@ fn text(entry: &mut impl Read) -> io::Result<String> {
 }
 
 impl Content {
+    /// What staging info says the web process is started by.
+    fn start_command(&self) -> Option<String> {
+        let info: Value = serde_json::from_str(self.staging_info.as_ref()?).ok()?;
+        info["start_command"].as_str().filter(|it| !it.is_empty()).map(str::to_owned)
+    }
+
     fn add(&mut self, path: PathBuf, size: u64) {
         self.files += 1;
         self.bytes += size;
@@ -136,31 +154,41 @@ impl Content {
     }
 }
 
-fn show(content: &Content) {
-    say(&format!("{} in {} files", Size(content.bytes), content.files));
-    if let Some(info) = &content.staging_info {
-        say(&format!("Staging info: {info}"));
+/// The N of `deps/N/config.yml`.
+fn buildpack_index(name: &str) -> Option<u64> {
+    name.strip_prefix("deps/")?.strip_suffix("/config.yml")?.parse().ok()
+}
+
+/// Name and version in a buildpack's `config.yml`.
+fn buildpack(config: &[u8]) -> Option<String> {
+    let document = yaml::parse(config).ok()??;
+    let config = Decoder::default().json(&document)?;
+    let name = config["name"].as_str()?;
+    let version = config["version"].as_str();
+    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+}
+
+fn show(path: &Path, content: &Content) {
+    let packed = fs::metadata(path).map_or(0, |it| it.len());
+    let (files, bytes) = (content.files, Size(content.bytes));
+    say(&format!("{}: {}, {bytes} in {files} files", path.display(), Size(packed)));
+    let origin = content.staging_report.as_ref();
+    let of_origin = |key: &str| origin.and_then(|it| it[key].as_str()).unwrap_or("unknown");
+    say(&format!("Stack: {}, {}", of_origin("stack"), of_origin("architecture")));
+    for (index, buildpack) in &content.buildpacks {
+        say(&format!("Buildpack {index}: {buildpack}"));
     }
     for (kind, command) in &content.process_types {
         say(&format!("Process {kind}: {command}"));
-    }
-    let report = content.staging_report.as_ref();
-    let buildpacks = report.and_then(|report| report["buildpacks"].as_array());
-    for buildpack in buildpacks.into_iter().flatten() {
-        let key = buildpack["key"].as_str().or(buildpack.as_str());
-        say(&format!("Buildpack: {}", key.unwrap_or_default()));
     }
     for (architecture, programs) in &content.architectures {
         say(&format!("Programs for {architecture}: {programs}"));
     }
     say("Directories:");
     for (directory, bytes) in &content.directories {
-        let name = if directory.as_os_str().is_empty() {
-            ".".to_owned()
-        } else {
-            directory.display().to_string()
-        };
-        say(&format!("{:>8}  {name}", Size(*bytes).to_string()));
+        let depth = directory.components().count();
+        let name = directory.file_name().map_or_else(|| ".".into(), |name| name.to_string_lossy());
+        say(&format!("{:>8}  {}{name}/", Size(*bytes).to_string(), "  ".repeat(depth)));
     }
     say("Largest files:");
     for (path, bytes) in &content.largest {

@@ -33,6 +33,8 @@ use crate::state::{AppDirectory, Work};
 use crate::supervisor::{self, Common};
 use crate::warehouse::Warehouse;
 
+/// An app runs under its own name.
+const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";
 /// Where a supervisor says why it ends.
 const LAST_WORDS: &str = "last-words";
 /// How often a supervisor is asked how it goes.
@@ -90,6 +92,8 @@ pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
         rewall(&mut app, flags, &directory, context)?;
         directory.write(&app)?;
         directory
+    } else if flags.name.is_some() {
+        return Err(CellError::CommandLine(NAMED.to_owned()));
     } else {
         let directory = context.state.app(&flags.droplet.to_string_lossy())?;
         if let Some(mut app) = directory.read()?

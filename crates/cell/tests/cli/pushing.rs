@@ -36,7 +36,17 @@ fn an_app_is_pushed_asked_entered_changed_and_stopped() {
         (1, &"running".into(), &true.into())
     );
     assert!(get(listed[0]["url"].as_str().unwrap()).ends_with("second"));
-    assert!(machine.cell(&["inspect", "shop"]).succeeds().out().contains("Process web: "));
+    let said = machine.cell(&["inspect", "shop"]).succeeds().out();
+    for line in [
+        " files\nStack: host, ",
+        "\nBuildpack 0: static 1.0.0\nProcess web: serve-static .\nDirectories:\n",
+        "  ./\n",
+        "    6B    app/\n",
+        "\nLargest files:\n",
+        "  deps/0/bin/serve-static\n",
+    ] {
+        assert!(said.contains(line), "no {line}: {said}");
+    }
     machine.cell(&["stop", "shop"]).succeeds();
     eventually("nothing is left to run", || machine.processes().is_empty());
     let left: Vec<_> = fs::read_dir(machine.state().join("apps/shop"))
