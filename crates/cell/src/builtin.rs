@@ -1,5 +1,5 @@
-//! The stack `host` as it is without a `stacks.yml`: this machine's own files, with the buildpacks of
-//! `buildpacks-fixtures` that really work, which are in this program and laid out in its state when they are used.
+//! The buildpacks of `buildpacks-fixtures` that really work, which are in this program and laid out in its state when
+//! they are used, and the stack `host` as it is without a `stacks.yml`: this machine's own files, with all of them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
@@ -34,8 +34,36 @@ const BUILDPACKS: [(&str, Files); 4] = [
     files!("static": "bin/detect" "bin/supply" "bin/finalize" "bin/release" "lib/serve-static"),
 ];
 
-/// The stack `host`. Another release of this program has a directory of its own for its buildpacks.
+/// The stack `host`.
 pub fn stack(state: &State) -> Result<Stack, StateError> {
+    Ok(Stack {
+        name: HOST.to_owned(),
+        description: "this machine's own files".to_owned(),
+        rootfs: None,
+        architecture: Architecture::own(),
+        buildpacks: buildpacks(state)?,
+    })
+}
+
+/// Gives a stack those of its buildpacks that are in this program, where its file does not say where they are and they
+/// are not beside it.
+pub fn complete(stack: &mut Stack, state: &State) -> Result<(), StateError> {
+    let is_missing = |it: &&mut Buildpack| !it.is_given && !it.location.exists();
+    let missing: Vec<_> = stack.buildpacks.iter_mut().filter(is_missing).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let own = buildpacks(state)?;
+    for buildpack in missing {
+        if let Some(own) = own.iter().find(|it| it.short_name == buildpack.short_name) {
+            *buildpack = own.clone();
+        }
+    }
+    Ok(())
+}
+
+/// Lays them out. Another release of this program has a directory of its own for its buildpacks.
+fn buildpacks(state: &State) -> Result<Vec<Buildpack>, StateError> {
     let directory = state.place("buildpacks").join(format!("{:016x}", digest()));
     let mut buildpacks = Vec::new();
     for (name, files) in BUILDPACKS {
@@ -52,15 +80,10 @@ pub fn stack(state: &State) -> Result<Stack, StateError> {
             short_name: name.to_owned(),
             name: format!("{name}_buildpack"),
             location,
+            is_given: true,
         });
     }
-    Ok(Stack {
-        name: HOST.to_owned(),
-        description: "this machine's own files".to_owned(),
-        rootfs: None,
-        architecture: Architecture::own(),
-        buildpacks,
-    })
+    Ok(buildpacks)
 }
 
 fn digest() -> u64 {

@@ -287,7 +287,10 @@ pub(crate) fn stack(
     let first = || names.first().cloned().unwrap_or_default();
     let wanted = if name.is_empty() { first() } else { name.to_owned() };
     let found = stacks.into_iter().find(|stack| stack.name == wanted);
-    found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })
+    let mut stack =
+        found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })?;
+    builtin::complete(&mut stack, &context.state)?;
+    Ok(stack)
 }
 
 /// `--stacks`, else `CELL_STACKS`, else `stacks.yml` here; without any there is the machine's own.

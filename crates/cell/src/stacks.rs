@@ -53,6 +53,8 @@ pub struct Buildpack {
     pub name: String,
     /// Where it is: a zip, a directory that holds exactly one, or an unpacked buildpack.
     pub location: PathBuf,
+    /// Whether `releases` says so, for it or for all.
+    pub is_given: bool,
 }
 
 /// `stacks`, and what was passed over in the file.
@@ -139,8 +141,9 @@ impl<'a> Releases<'a> {
 
     /// A release of its own location, or `PREFIX SHORTNAME SUFFIX-STACK` in the default directory.
     fn buildpack(&self, short_name: &str) -> Buildpack {
-        let location = self.locations.get(short_name).cloned().unwrap_or_else(|| {
-            let parent = self.locations.get(DEFAULTS).cloned().unwrap_or_default();
+        let (own, defaults) = (self.locations.get(short_name), self.locations.get(DEFAULTS));
+        let location = own.cloned().unwrap_or_else(|| {
+            let parent = defaults.cloned().unwrap_or_default();
             let Self { prefix, suffix, stack, .. } = self;
             parent.join(format!("{prefix}{short_name}{suffix}-{stack}"))
         });
@@ -148,6 +151,7 @@ impl<'a> Releases<'a> {
             short_name: short_name.to_owned(),
             name: format!("{}_buildpack", short_name.replace('-', "_")),
             location: self.directory.join(location),
+            is_given: own.or(defaults).is_some(),
         }
     }
 }

@@ -100,6 +100,13 @@ fn stacks_are_what_the_file_says() {
         "{}",
         said.out()
     );
+    // Buildpacks in the program need no place; others do.
+    let text = "stacks: {mine: {install_buildpacks: [procfile, static, ruby]}}";
+    fs::write(app.parent().unwrap().join("stacks.yml"), text).unwrap();
+    let said = machine.cell(&["stage", path, "-b", "static"]).succeeds();
+    assert!(said.out().contains("on stack mine with static_buildpack"), "{}", said.out());
+    let error = machine.cell(&["stage", path]).fails(1);
+    assert!(error.ends_with("ruby-buildpack-mine: no such file or directory\n"), "{error}");
     let said = machine.cell(&["stage", path, "-s", "host", "-b", "static"]).succeeds();
     assert!(said.out().contains("on stack host with static_buildpack"), "{}", said.out());
 }

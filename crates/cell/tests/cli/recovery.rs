@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::thread;
@@ -126,6 +127,19 @@ fn one_app_is_staged_by_one_cell_at_a_time() {
     eventually("nothing is left to run", || machine.processes().is_empty());
     assert!(!machine.place("staging").exists());
     machine.cell(&["stage", path]).succeeds();
+}
+
+#[test]
+fn ctrl_c_ends_a_download_that_does_not_come() {
+    // It was taken for a staging's, which nobody looked at before that began.
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bundle.tgz", silent.local_addr().unwrap());
+    let mut push = machine.start(&["push", app.to_str().unwrap(), "--bundle", &url]);
+    let _asked = silent.accept().unwrap();
+    kill(Pid::from_raw(push.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(push.wait().unwrap().signal(), Some(2));
 }
 
 #[test]

@@ -32,6 +32,13 @@ fn on_a_terminal_there_are_colours_and_what_goes_on() {
     assert_eq!(terminal.wait(), 0, "{screen:?}");
     assert!(get(&format!("http://{address}")).ends_with("here"), "the app goes on");
 
+    // A shell in the app has a terminal of its own, and its status is that of `cell`.
+    let mut terminal = Terminal::start(&machine.command(&["ssh", "shop"]), &[]);
+    terminal.types("tty; cat app/index.html; exit 3\r");
+    let screen = terminal.shows("here");
+    assert!(screen.contains("/dev/pts/"), "{screen:?}");
+    assert_eq!(terminal.wait(), 3);
+
     for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
         let mut command = machine.command(&["logs", "shop", "--recent"]);
         command.env("TERM", "xterm").env_remove("NO_COLOR").env(name, value);
