@@ -5,6 +5,7 @@
 //! its private files are in one directory, as they are in the container.
 
 pub mod ids;
+mod init;
 mod none;
 mod oci;
 pub mod spec;
@@ -48,9 +49,7 @@ pub enum ContainerError {
     #[error("config.json: {0}")]
     Spec(String),
     /// Its first process does not run.
-    #[error(
-        "this cell does not start in the container, where only static programs are sure to: {reason}"
-    )]
+    #[error("the first process does not start in the container: {reason}")]
     Init {
         /// What was said.
         reason: String,

@@ -98,7 +98,11 @@ pub fn choose(
         (Some(IsolationName::Oci), None) => Err(IsolationError::NoRoot(stack.name.clone())),
         (wanted, Some(source)) => match oci(stack, source, circumstances, begin) {
             // Only what is not there may be done without: a damaged archive is an error either way.
-            Err(IsolationError::NoRuntime(why)) if wanted.is_none() => none(stack, Some(&why)),
+            Err(IsolationError::NoRuntime(why))
+                if wanted.is_none() && Architecture::own().runs(&stack.architecture) =>
+            {
+                none(stack, Some(&why))
+            }
             outcome => outcome,
         },
     }

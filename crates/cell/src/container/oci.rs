@@ -4,7 +4,6 @@
 //! runtime's `exec`, which leaves them to this process: their input, output, signals and end are not relayed.
 //! The root file system is read-only; what the container may write are directories of its own, mounted over it.
 
-use std::env;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
@@ -26,7 +25,8 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::ids::{Ids, VCAP};
-use super::spec::{self, Bind, INIT, Limits, Shape};
+use super::init::Init;
+use super::spec::{self, Bind, Limits, Shape};
 use super::{ContainerError, Contents, file as place};
 use crate::cgroup::Cgroup;
 use crate::pause::READY;
@@ -80,7 +80,8 @@ impl Oci {
     ) -> Result<Self, ContainerError> {
         let ids = Ids::own()?;
         make_directories(directory, &ids)?;
-        let binds = binds(directory, root, contents)?;
+        let init = Init::own().map_err(ContainerError::on("read", Path::new("/proc/self")))?;
+        let binds = binds(directory, root, &init, contents)?;
         let name = format!("piecrust-{}", Uuid::new_v4());
         let own = directory.join(RUNTIMES);
         DirBuilder::new().mode(0o700).create(&own).map_err(ContainerError::on("mkdir", &own))?;
@@ -98,6 +99,7 @@ impl Oci {
         };
         let stage = stage(&binds);
         let shape = Shape {
+            init: &init.words,
             root: stage.unwrap_or(root),
             ids: &ids,
             binds: &binds,
@@ -254,10 +256,9 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
 fn binds(
     directory: &Path,
     root: &Path,
+    init: &Init,
     contents: Contents<'_>,
 ) -> Result<Vec<Bind>, ContainerError> {
-    let init =
-        env::current_exe().map_err(ContainerError::on("read", Path::new("/proc/self/exe")))?;
     let own = |inside: &str| Bind {
         source: place(directory, inside),
         inside: inside.to_owned(),
@@ -268,8 +269,16 @@ fn binds(
         inside: inside.to_owned(),
         is_writable: false,
     };
-    let mut binds = vec![own("/tmp"), own("/var/tmp"), own("/home"), shown(&init, INIT)];
-    file::create(&place(directory, INIT), b"").map_err(ContainerError::on("write", directory))?;
+    let mut binds = vec![own("/tmp"), own("/var/tmp"), own("/home")];
+    for it in &init.files {
+        let point = place(directory, &it.inside);
+        let made = DirBuilder::new()
+            .recursive(true)
+            .create(point.parent().unwrap_or(directory))
+            .and_then(|()| file::create(&point, b""));
+        made.map_err(ContainerError::on("write", &point))?;
+    }
+    binds.extend(init.files.iter().cloned());
     binds.push(shown(contents.lifecycle, LIFECYCLE));
     for (name, path) in contents.buildpacks {
         let inside = format!("/tmp/buildpacks/{name}");

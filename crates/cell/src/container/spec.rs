@@ -15,8 +15,6 @@ use oci_spec::runtime::{
 use super::ids::{Ids, Range, VCAP};
 use crate::recipe::HOME;
 
-/// The first process: `cell pause`, where the platform has its own.
-pub const INIT: &str = "/tmp/garden-init";
 /// Processes and threads a container may have (platform contract, 3.1).
 const PROCESSES: i64 = 1024;
 /// What the platform's filter refuses with EPERM.
@@ -61,6 +59,8 @@ pub struct Limits<'a> {
 /// What is particular to a container.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
+    /// What starts its first process.
+    pub init: &'a [String],
     /// Its root file system, which it can't change.
     pub root: &'a Path,
     /// Who is who.
@@ -75,7 +75,7 @@ pub struct Shape<'a> {
 pub fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
     let process = ProcessBuilder::default()
         .user(UserBuilder::default().uid(0_u32).gid(0_u32).build()?)
-        .args([INIT.to_owned(), "pause".to_owned()])
+        .args(shape.init)
         .env(Vec::new())
         .cwd("/")
         .no_new_privileges(true);
@@ -222,4 +222,77 @@ fn seccomp() -> Result<LinuxSeccomp, OciSpecError> {
         _ => None,
     });
     Ok(seccomp)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json, to_value};
+
+    fn spec(limits: Option<Limits<'_>>) -> Value {
+        let range = Range { inside: 0, outside: 9, count: 1 };
+        let bind = |inside: &str, is_writable| Bind {
+            source: PathBuf::from("/here"),
+            inside: inside.to_owned(),
+            is_writable,
+        };
+        let shape = Shape {
+            init: &["/init".to_owned(), "pause".to_owned()],
+            root: Path::new("/mnt"),
+            ids: &Ids { root: 9, ranges: [range, range] },
+            binds: &[bind("/tmp", true), bind("/tmp/lifecycle", false)],
+            limits,
+        };
+        to_value(container(shape).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_container_has_the_platforms_walls() {
+        let spec = spec(Some(Limits { cgroup: "piecrust-1", memory: 64, limits_swap: true }));
+        assert_eq!(spec["root"], json!({"path": "/mnt", "readonly": true}));
+        let kinds = json!([{"type": "ipc"}, {"type": "mount"}, {"type": "pid"}, {"type": "user"}]);
+        assert_eq!(spec["linux"]["namespaces"], kinds);
+        assert_eq!(spec["linux"]["cgroupsPath"], "/piecrust-1");
+        let memory = json!({"limit": 64 << 20, "swap": 64 << 20});
+        assert_eq!(spec["linux"]["resources"], json!({"memory": memory, "pids": {"limit": 1024}}));
+        let ids = json!({"containerID": 0, "hostID": 9, "size": 1});
+        assert_eq!(spec["linux"]["uidMappings"], json!([ids, ids]));
+        let seccomp = &spec["linux"]["seccomp"];
+        assert_eq!(seccomp["defaultAction"], "SCMP_ACT_ALLOW");
+        let answers = [&seccomp["syscalls"][0], &seccomp["syscalls"][1]];
+        assert_eq!(answers.map(|it| it["errnoRet"].as_u64().unwrap()), [1, 38]);
+        // What the crate gives by default would be more.
+        let process = &spec["process"];
+        assert_eq!(process["noNewPrivileges"], true);
+        assert_eq!((process.get("capabilities"), process.get("rlimits")), (None, None));
+        assert_eq!((spec.get("hostname"), spec["linux"].get("devices")), (None, None));
+        let shown = &spec["mounts"].as_array().unwrap()[7..];
+        let options = |access: &str| json!(["rbind", access, "nosuid", "nodev"]);
+        assert_eq!(
+            shown,
+            [
+                json!({"type": "bind", "source": "/here", "destination": "/tmp", "options": options("rw")}),
+                json!({"type": "bind", "source": "/here", "destination": "/tmp/lifecycle", "options": options("ro")}),
+            ]
+        );
+    }
+
+    #[test]
+    fn without_limits_there_is_no_cgroup() {
+        let spec = spec(None);
+        let linux = &spec["linux"];
+        assert_eq!((linux.get("cgroupsPath"), linux.get("resources")), (None, None));
+        assert!(!spec["mounts"].to_string().contains("/sys/fs/cgroup"));
+    }
+
+    #[test]
+    fn programs_are_the_users_in_its_home() {
+        let it = process(vec!["/x".to_owned()], vec!["A=b".to_owned()], 1024).unwrap();
+        let expected = json!({
+            "user": {"uid": 2000, "gid": 2000}, "args": ["/x"], "env": ["A=b"], "cwd": "/home/vcap",
+            "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1024, "soft": 1024}],
+            "noNewPrivileges": true,
+        });
+        assert_eq!(to_value(it).unwrap(), expected);
+    }
 }

@@ -104,7 +104,7 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     let script = "id -u; id -g; id -un; pwd; ulimit -n; grep -E '^(CapPrm|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\t' ' '
         for path in / /etc /usr /tmp/lifecycle; do touch $path/new; done 2>&1 | sed 's/.*: //'
         touch ~/new /tmp/new /var/tmp/new && echo writable
-        stat -c %U /etc /tmp; tr '\\0' ' ' </proc/1/cmdline; echo
+        stat -c %U /etc /tmp; grep -q garden-init /proc/1/cmdline; echo $?
         perl -e 'for (434, 436, 424, 425, 435) { $! = 0; syscall($_, 0, 0, 0, 0); print $! + 0, \" \" }'; echo
         cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null";
     let said = machine.cell(&["ssh", "shop", "--", script]);
@@ -112,7 +112,7 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     let expected = "2000\n2000\nvcap\n/home/vcap\n16384\nCapPrm: 0000000000000000\nCapBnd: 0000000000000000\n\
         NoNewPrivs: 1\nSeccomp: 2\n\
         Read-only file system\nRead-only file system\nRead-only file system\nRead-only file system\n\
-        writable\nroot\nroot\n/tmp/garden-init pause \n1 1 1 1 38 \n1073741824\n";
+        writable\nroot\nroot\n0\n1 1 1 1 38 \n1073741824\n";
     assert_eq!(said.out(), expected, "{}", said.error());
     machine.cell(&["stop", "shop"]).succeeds();
     assert!(!trace.is_left());
