@@ -84,7 +84,9 @@ pub enum CellError {
     #[error("'{0}' does not run; start it by cell run {0}")]
     NotRunning(String),
     /// The app did not come up.
-    #[error("'{name}' crashed: {reason}; its log: cell logs {name}")]
+    #[error(
+        "'{name}' crashed: {reason}; it is started again until cell stop {name}; its log: cell logs {name}"
+    )]
     Crashed {
         /// The app.
         name: String,

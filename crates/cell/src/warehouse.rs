@@ -55,38 +55,53 @@ pub enum WarehouseError {
     },
 }
 
-/// A file server and the downloader's cache; one cell at a time has it.
+/// A file server and the downloader's cache.
 #[derive(Debug)]
 pub struct Warehouse {
     served: PathBuf,
-    server: Serving,
+    last_port: PathBuf,
+    lock: PathBuf,
     cache: Cache,
+}
+
+/// A server of this machine's files; there is one at a time.
+struct Server {
+    serving: Serving,
     _lock: Flock<File>,
 }
 
 impl Warehouse {
-    /// Starts the server, on the port it had before if that is free: the cache goes by URL. Two servers at once would
-    /// fill it twice, so that another cell waits until this one has what it needs.
+    /// That of `state`.
     pub fn open(state: &State, environment: &Environment) -> Result<Self, WarehouseError> {
-        let (served, downloads) = (state.place("served"), state.place("downloads"));
-        let lock = lock(&state.place("served-lock"))?;
-        sweep(&served);
-        let last_port = state.place("served-port");
-        let port = fs::read_to_string(&last_port)
+        let downloads = state.place("downloads");
+        let on = |source| WarehouseError::System { call: "mkdir", path: downloads.clone(), source };
+        let client = Client::new(environment, TIMEOUTS);
+        Ok(Self {
+            served: state.place("served"),
+            last_port: state.place("served-port"),
+            lock: state.place("served-lock"),
+            cache: Cache::open(&downloads, PLATFORM_LIMIT, client).map_err(on)?,
+        })
+    }
+
+    /// Starts the server, on the port it had before if that is free: the cache goes by URL. Two servers at once would
+    /// fill it twice, so that another cell waits until this one has its file.
+    fn serve(&self) -> Result<Server, WarehouseError> {
+        let lock = lock(&self.lock)?;
+        sweep(&self.served);
+        let port = fs::read_to_string(&self.last_port)
             .ok()
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0);
-        let at = |port| FileServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &served);
+        let at =
+            |port| FileServer::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)), &self.served);
         let serving = at(port).or_else(|_| at(0))?.start()?;
         if let Ok(url) = Url::parse(serving.url()) {
             let host = url.host();
             let _slower_next_time =
-                fs::write(&last_port, host.rsplit(':').next().unwrap_or_default());
+                fs::write(&self.last_port, host.rsplit(':').next().unwrap_or_default());
         }
-        let on = |source| WarehouseError::System { call: "mkdir", path: downloads.clone(), source };
-        let client = Client::new(environment, TIMEOUTS);
-        let cache = Cache::open(&downloads, PLATFORM_LIMIT, client).map_err(on)?;
-        Ok(Self { served, server: serving, cache, _lock: lock })
+        Ok(Server { serving, _lock: lock })
     }
 
     /// Fetches a file of this machine, unpacked, by way of the file server and with its checksum.
@@ -95,6 +110,7 @@ impl Warehouse {
             |call| move |source| WarehouseError::System { call, path: file.to_owned(), source };
         let checksum = Checksum::sha256_of(file).map_err(on("read"))?;
         let sum = checksum.value();
+        let up = self.serve()?;
         let served = self.served.join(sum);
         if served.exists() {
             let _sooner_swept =
@@ -111,7 +127,7 @@ impl Warehouse {
                 WarehouseError::System { call: "copy", path, source }
             })?;
         }
-        let url = Url::parse(&format!("{}{sum}", self.server.url()))?;
+        let url = Url::parse(&format!("{}{sum}", up.serving.url()))?;
         let taken = self.cache.directory(&Asset { url, checksum: Some(checksum) });
         // Whoever named a file is not to read the URL it was served under.
         taken.map_err(|error| WarehouseError::Local { file: file.to_owned(), error })

@@ -6,13 +6,19 @@ use crate::machine::{Machine, eventually};
 fn an_app_that_listens_elsewhere_is_never_healthy_and_the_log_says_why() {
     let machine = Machine::new();
     let manifest = "applications: [{name: shop, timeout: 2}]";
-    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", manifest)]);
+    let elsewhere = "web: exec perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 1) or die; sleep 600'\n";
+    let app = machine.app(&[("Procfile", elsewhere), ("manifest.yml", manifest)]);
     let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
     assert!(error.contains("'shop' crashed: Instance never healthy after "), "{error}");
-    assert!(error.contains("connection refused"), "{error}");
+    assert!(error.contains("connection refused (nothing listens on port "), "{error}");
+    assert!(
+        error.ends_with("; it is started again until cell stop shop; its log: cell logs shop\n"),
+        "{error}"
+    );
     let log = machine.log();
     assert!(
-        log.contains("[HEALTH/0] ERR ")
+        log.contains("[HEALTH/0] ERR Timed out after 2s (")
+            && log.contains(" (nothing listens on port ")
             && log.contains("[CELL/0] ERR Process has crashed with type: \"web\""),
         "{log}"
     );
