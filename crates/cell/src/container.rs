@@ -199,8 +199,9 @@ impl Container {
 
     /// Ends all that runs in it and removes it.
     pub fn destroy(&mut self) -> Result<(), ContainerError> {
-        self.halt()?;
-        remains::remove(&self.directory).map_err(ContainerError::on("remove", &self.directory))
+        let halted = self.halt();
+        remains::remove(&self.directory).map_err(ContainerError::on("remove", &self.directory))?;
+        halted
     }
 }
 

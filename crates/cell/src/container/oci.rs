@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use lifecycle::file;
 use nix::mount::{MsFlags, mount};
@@ -18,7 +19,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::waitpid;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde::Serialize;
 use serde_json::Value;
@@ -48,6 +49,9 @@ const PRIVATE: [(&str, u32); 8] = [
 const USERS: [&str; 2] = [HOME, "/tmp/app"];
 /// Where the root file system is put for the runtime: the container's root must find the way, and every machine has one.
 const STAGES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
+/// How long killed processes may take to be gone.
+const DYING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
 /// What the runtime needs, in the container's directory.
 pub(super) const RUNTIMES: &str = "oci";
 /// In there, the name of the container.
@@ -193,8 +197,13 @@ impl Oci {
         drop(self.alive.take());
         if let Some(init) = self.init.take() {
             let _gone = kill(init, Signal::SIGKILL);
-            // The kernel lets it go when all others are gone.
-            let _reaped = waitpid(init, None);
+            // The kernel lets it go when all others are gone, and those who started them know.
+            let deadline = Instant::now() + DYING;
+            while waitpid(init, Some(WaitPidFlag::WNOHANG)) == Ok(WaitStatus::StillAlive)
+                && Instant::now() < deadline
+            {
+                thread::sleep(PAUSE);
+            }
         }
         self.cgroup.remove().map_err(ContainerError::on("remove cgroup", Path::new(&self.name)))
     }

@@ -95,6 +95,9 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
+        if self.state().join("apps/shop/instances").exists() {
+            let _as_far_as_it_goes = self.command(&["stop", "shop"]).output();
+        }
         for pid in self.processes() {
             let _gone = kill(pid, Signal::SIGKILL);
         }

@@ -114,6 +114,9 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
         Read-only file system\nRead-only file system\nRead-only file system\nRead-only file system\n\
         writable\nroot\nroot\n0\n1 1 1 1 38 \n1073741824\n";
     assert_eq!(said.out(), expected, "{}", said.error());
+    let script = "/tmp/lifecycle/shell /home/vcap/app 'echo $PWD $DEPS_DIR; grep -c . index.html'";
+    let said = machine.cell(&["ssh", "shop", "--", script]).succeeds();
+    assert_eq!(said.out(), "/home/vcap/app /home/vcap/deps\n1\n");
     machine.cell(&["stop", "shop"]).succeeds();
     assert!(!trace.is_left());
     nothing_is_left(&machine);
@@ -378,6 +381,12 @@ impl User {
         command.env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()));
         command.env("CELL_HOME", self.path("state")).env_remove("CELL_STACKS");
         Said(command.output().unwrap())
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _not_there = self.run("cell stop shop");
     }
 }
 
