@@ -9,6 +9,7 @@
 
 mod any_image;
 mod archive;
+mod cell;
 mod fetched;
 mod large;
 mod programs;

@@ -353,6 +353,9 @@ pub fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
         "StrictHostKeyChecking=yes",
         "-o",
         "LogLevel=ERROR",
+        // An app that is not asked for its health is up before its SSH server is.
+        "-o",
+        "ConnectionAttempts=10",
     ]);
     command.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known.display()));
     command.arg("-i").arg(directory.place("key"));
