@@ -1,11 +1,11 @@
-//! Ctrl-C and SIGTERM: what is being staged is ended in good order; a log that is followed is left; anything else
-//! ends at once.
+//! Ctrl-C and SIGTERM: what is being staged is ended in good order; a log that is followed is left, also when nobody
+//! reads it any more; anything else ends at once.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGPIPE, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
@@ -21,6 +21,8 @@ struct Wanted {
     /// How many look whether it has happened.
     attended: usize,
     end: bool,
+    /// Nobody reads what is printed.
+    unread: bool,
     reach: Option<Reach>,
 }
 
@@ -41,7 +43,7 @@ impl Interrupt {
     pub fn attend(&self) -> io::Result<Attended<'_>> {
         let mut wanted = self.wanted();
         if !wanted.is_listening {
-            let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+            let mut signals = Signals::new([SIGHUP, SIGINT, SIGPIPE, SIGTERM])?;
             let told = self.clone();
             thread::spawn(move || signals.forever().for_each(|signal| told.happen(signal)));
             wanted.is_listening = true;
@@ -57,6 +59,10 @@ impl Interrupt {
 
     fn happen(&self, signal: i32) {
         let mut wanted = self.wanted();
+        if signal == SIGPIPE {
+            wanted.unread = true;
+            return;
+        }
         if wanted.attended == 0 {
             let _ends_this_program = emulate_default_handler(signal);
         }
@@ -84,5 +90,11 @@ impl Attended<'_> {
     /// Whether it has happened.
     pub fn has_happened(&self) -> bool {
         self.0.has_happened()
+    }
+
+    /// Whether it has, or nobody reads what is printed: `cell logs APP | head`.
+    pub fn ends_reading(&self) -> bool {
+        let wanted = self.0.wanted();
+        wanted.end || wanted.unread
     }
 }

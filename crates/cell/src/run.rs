@@ -63,7 +63,7 @@ pub fn run(
     tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
     if !detach {
         follower
-            .follow(|_| interrupt.has_happened())
+            .follow(|_| interrupt.ends_reading())
             .map_err(CellError::on(log.display().to_string()))?;
         let text =
             format!("\n{0} goes on. Its log: cell logs {0}; to stop it: cell stop {0}", app.name);
@@ -323,7 +323,7 @@ pub fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
     let path = context.state.app(&flags.name)?.place("log");
     let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
     let mut follower = Follower::at_start(&path, &context.screen);
-    let printed = follower.follow(|_| flags.recent || interrupt.has_happened());
+    let printed = follower.follow(|_| flags.recent || interrupt.ends_reading());
     printed.map_err(CellError::on(path.display().to_string()))
 }
 

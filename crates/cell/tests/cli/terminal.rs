@@ -1,11 +1,13 @@
 //! What is shown on terminals, what in pipes, and what programs read.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use serde_json::Value;
 use suite::ssh::Terminal;
 
-use crate::machine::{Machine, get};
+use crate::machine::{Machine, eventually, get};
 
 #[test]
 fn on_a_terminal_there_are_colours_and_what_goes_on() {
@@ -91,6 +93,7 @@ fn for_programs_every_line_is_an_object() {
     assert!(phases.iter().all(|phase| staged["phases"][phase].is_u64()), "{staged}");
     assert!(fs::metadata(staged["droplet"].as_str().unwrap()).unwrap().len() > 0);
     assert!(of("running")["milliseconds"].as_u64().unwrap() > 0);
+    read_a_line_of_the_log(&machine, of("running")["url"].as_str().unwrap());
     for (words, event, field) in [
         (&["logs", "shop", "--recent"][..], "log", "text"),
         (&["ps"], "instance", "ready"),
@@ -102,6 +105,19 @@ fn for_programs_every_line_is_an_object() {
     }
     let content = objects(&machine.cell(&["inspect", "shop", "--json"]).succeeds().out());
     assert_eq!(content[0]["process_types"]["web"], "serve-static .");
+}
+
+/// As `cell logs shop | head -1` does, which waited for ever for a Ctrl-C.
+fn read_a_line_of_the_log(machine: &Machine, url: &str) {
+    let mut command = machine.command(&["logs", "shop"]);
+    let mut logs = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(logs.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains("[STG/0] OUT "), "{line}");
+    eventually("what nobody reads ends with the next line", || {
+        get(url);
+        logs.try_wait().unwrap().is_some()
+    });
 }
 
 fn objects(text: &str) -> Vec<Value> {
