@@ -65,12 +65,12 @@ impl Validators {
     }
 }
 
-/// Whether the header lists a tag that `matches`, or `*`; `None` without such a header.
+/// Whether the header lists a tag that `matches`, or is `*`; `None` without such a header. Our tags
+/// have no comma, so those that have one may fall apart.
 fn lists(headers: &HeaderMap, name: &HeaderName, matches: impl Fn(&str) -> bool) -> Option<bool> {
     headers.contains_key(name).then(|| {
-        let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-        let mut tags = lines.flat_map(|line| line.split(',')).map(str::trim);
-        tags.any(|tag| tag == "*" || matches(tag))
+        let mut lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+        lines.any(|line| line.trim() == "*" || line.split(',').map(str::trim).any(&matches))
     })
 }
 
@@ -105,6 +105,8 @@ mod tests {
             (vec![(IF_NONE_MATCH, "*")], NotModified),
             (vec![(IF_NONE_MATCH, "\"x\"")], Proceed),
             (vec![(IF_NONE_MATCH, "t")], Proceed),
+            // A tag with commas around an asterisk was taken for the asterisk.
+            (vec![(IF_NONE_MATCH, "\"a,*,b\"")], Proceed),
             // The tag decides, the date is not looked at.
             (vec![(IF_NONE_MATCH, "\"x\""), (IF_MODIFIED_SINCE, DATE)], Proceed),
             (vec![(IF_MODIFIED_SINCE, DATE)], NotModified),

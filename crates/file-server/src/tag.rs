@@ -35,12 +35,12 @@ struct Fingerprint {
 #[derive(Debug)]
 pub(crate) struct Tags {
     known: Arc<Mutex<HashMap<Fingerprint, String>>>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
 }
 
 impl Tags {
     pub(crate) fn new() -> Self {
-        Self { known: Arc::default(), permits: Semaphore::new(AT_ONCE) }
+        Self { known: Arc::default(), permits: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
     /// The tag of an open file, quoted.
@@ -49,13 +49,15 @@ impl Tags {
         if let Some(tag) = self.known(&fingerprint) {
             return Ok(tag);
         }
-        let _permit = self.permits.acquire().await;
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
         if let Some(tag) = self.known(&fingerprint) {
             return Ok(tag);
         }
         let (file, known) = (Arc::clone(file), Arc::clone(&self.known));
         // It is remembered even if the client has lost its patience: it will come again.
         let reckoning = spawn_blocking(move || {
+            // Kept until the end, or clients that come again would start it again each time.
+            let _permit = permit;
             let tag = format!("\"{}\"", sha256(&file)?);
             if fingerprint.is_settled() && Fingerprint::of(&file.metadata()?) == fingerprint {
                 let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,5 +107,35 @@ fn sha256(file: &File) -> io::Result<String> {
         }
         hash.update(&chunk[..count]);
         at += count as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use super::*;
+
+    /// The permit went with the client, so every client that lost its patience left a thread reckoning
+    /// and made room for one more, up to all that read files.
+    #[test]
+    fn clients_that_go_do_not_make_room_for_more_reckonings() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(32 << 20).unwrap();
+        let (file, tags) = (Arc::new(file), Tags::new());
+        let metadata = file.metadata().unwrap();
+        runtime.block_on(async {
+            let mut asked = pin!(Some(tags.of(&file, &metadata)));
+            poll_fn(|context| {
+                assert!(asked.as_mut().as_pin_mut().unwrap().poll(context).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            asked.set(None);
+            assert_eq!(tags.permits.available_permits(), AT_ONCE - 1);
+        });
     }
 }
