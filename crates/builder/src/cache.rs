@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use lifecycle::file::remove_tree;
 use lifecycle::report::{system_words, warn};
 
 use crate::buildpack::{Key, Order};
-use crate::cleanup::remove_tree;
 use crate::config::Config;
 
 /// Removes every direct entry that belongs to no buildpack of this staging (contract, section 3.7).

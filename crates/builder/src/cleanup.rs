@@ -3,15 +3,15 @@
 //!
 //! A thread of its own waits for the signals, so that no other code has to ask for them.
 
-use std::fs::{self, DirEntry};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use lifecycle::file::remove_tree;
 use lifecycle::report;
 use nix::unistd::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -220,28 +220,6 @@ fn remove(path: &Path) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             _ => return,
         }
-    }
-}
-
-/// `remove_dir_all`, also where a buildpack took away the permission to.
-pub(crate) fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            permit(path);
-            fs::remove_dir_all(path)
-        }
-        done => done,
-    }
-}
-
-/// Takes all rights to the directories of a tree, outer ones first: what is in them shows only then.
-fn permit(directory: &Path) {
-    let _refused = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let is_directory = |entry: &DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
-    let inner: Vec<DirEntry> = entries.filter(is_directory).collect();
-    for entry in inner {
-        permit(&entry.path());
     }
 }
 

@@ -153,7 +153,7 @@ impl Cache {
         slot.sweep();
         match stored {
             // What was here of an earlier attempt may have been another file's.
-            Err(Trouble::Checksum { .. }) if resumed => self.bring(slot, asset, form),
+            Err(trouble) if resumed && trouble.is_of_the_file() => self.bring(slot, asset, form),
             stored => hold(slot, &stored?, form, false),
         }
     }
@@ -176,7 +176,10 @@ fn store(slot: &Slot, asset: &Asset, form: Form, version: &Version) -> Result<Re
         let new = slot.new_version(&record)?;
         let size = match form {
             Form::Archive => new.take_part(form.name())?,
-            Form::Directory => unpack(slot.part_path(), &new.path().join(form.name()))?.bytes,
+            Form::Directory => {
+                let unpacked = unpack(slot.part_path(), &new.path().join(form.name()));
+                unpacked.map_err(Trouble::Unpack)?.bytes
+            }
         };
         new.finish(size)?;
     }

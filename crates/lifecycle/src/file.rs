@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -64,6 +64,28 @@ pub fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
         _ => {}
     }
     File::create_new(path)?.write_all(bytes)
+}
+
+/// `remove_dir_all`, also of directories that their owner may not write to.
+pub fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            permit(path);
+            fs::remove_dir_all(path)
+        }
+        done => done,
+    }
+}
+
+/// Takes all rights to the directories of a tree, outer ones first: what is in them shows only then.
+fn permit(directory: &Path) {
+    let _refused = fs::set_permissions(directory, fs::Permissions::from_mode(0o700));
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_directory = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+    let inner: Vec<fs::DirEntry> = entries.filter(is_directory).collect();
+    for entry in inner {
+        permit(&entry.path());
+    }
 }
 
 /// Makes `bytes` the whole content of `path`, never half of it: they are written beside it and

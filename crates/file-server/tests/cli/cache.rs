@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use file_server::Serving;
 use lifecycle::download::{Asset, Cache, Held};
@@ -14,7 +15,7 @@ use lifecycle::url::Url;
 use suite::{tool, wait_for};
 use tempfile::TempDir;
 
-use crate::program::{Cell, FileServer, noise};
+use crate::program::{Cell, FileServer, noise, succeeded};
 use crate::scripted::{Scripted, Then, bare, whole};
 
 fn serve(directory: &Path) -> Serving {
@@ -239,4 +240,40 @@ fn locks_of_assets_that_are_gone_go_too() {
     }
     let locks = fs::read_dir(cell.cache()).unwrap().count();
     assert!(locks <= 6, "{locks} entries for two assets");
+}
+
+/// The command as somebody who may not do everything.
+fn as_a_user(command: &Command) -> Command {
+    let mut as_user = Command::new("setpriv");
+    as_user.args(["--reuid=2000", "--regid=2000", "--clear-groups", "--"]);
+    as_user.arg(command.get_program()).args(command.get_args());
+    as_user.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    as_user.stdout(Stdio::piped()).stderr(Stdio::piped());
+    as_user
+}
+
+/// Directories that their owner may not write to stayed on the disk when room was made, uncounted; left
+/// half done by a kill, they stood in the way of every later download.
+#[test]
+fn read_only_directories_are_removed_too_by_an_ordinary_user() {
+    let dir = TempDir::new().unwrap();
+    fs::create_dir_all(dir.path().join("tree/closed")).unwrap();
+    fs::write(dir.path().join("tree/closed/file"), noise(5000)).unwrap();
+    let pack = "chmod 555 tree/closed && tar -czf one.tgz tree && cp one.tgz two.tgz";
+    tool("sh", ["-euc", &format!("cd '{}' && {pack}", dir.path().display())]);
+    let server = FileServer::of(dir.path());
+    let cell = Cell::with_limit(1000);
+    fs::set_permissions(cell.dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let get = |name| {
+        let command = cell.command("directory", &[&server.url(name)]);
+        succeeded(&as_a_user(&command).output().unwrap()).1
+    };
+    get("one.tgz");
+    let two = get("two.tgz");
+    let files = || cell.files().into_iter().filter(|path| path.ends_with("closed/file"));
+    assert_eq!(files().collect::<Vec<_>>(), [two.join("tree/closed/file")]);
+    let version = two.parent().unwrap();
+    fs::rename(version, version.with_extension("new")).unwrap();
+    assert_eq!(get("two.tgz"), two);
+    assert_eq!(files().collect::<Vec<_>>(), [two.join("tree/closed/file")]);
 }

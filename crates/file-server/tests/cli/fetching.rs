@@ -9,7 +9,7 @@ use suite::{tool, wait_for};
 use tempfile::TempDir;
 
 use crate::program::{Cell, FileServer, failed, lines, noise, succeeded};
-use crate::scripted::{Scripted, Then, bare, rest, whole};
+use crate::scripted::{Scripted, Then, bare, rest, whole, with};
 use crate::web::Web;
 
 /// Waits until `length` bytes of a download have come.
@@ -294,4 +294,62 @@ fn a_download_without_a_way_to_continue_says_how_far_it_came() {
     let said = failed(&cell.command("archive", &[&url]).output().unwrap());
     assert!(said.ends_with("after 97.7K of 293K (4 attempts)"), "{said}");
     assert!(server.asked().iter().all(|head| !head.contains("range:")));
+}
+
+/// Without a checksum, the end of another file was put behind the beginning of the one that broke off.
+#[test]
+fn the_rest_of_another_version_is_not_taken() {
+    let (old, mut new) = (noise(300_000), noise(300_000));
+    new.reverse();
+    let server = Scripted::answering(vec![
+        (whole(&old, "\"one\"", 100_000), Then::Close),
+        // A server that does not know If-Range.
+        (with("ETag: \"two\"", &rest(&new, 100_000)), Then::Close),
+        (whole(&new, "\"two\"", new.len()), Then::Close),
+    ]);
+    let cell = Cell::new();
+    assert_eq!(cell.archive(&[&server.url("/f")]), ("downloaded".to_owned(), new));
+    assert!(!server.asked()[2].contains("range"));
+}
+
+/// Only those with a checksum were: lifecycle bundles have none, and failed once.
+#[test]
+fn a_remainder_that_does_not_fit_is_noticed_by_unpacking_and_fetched_anew() {
+    let dir = TempDir::new().unwrap();
+    fs::write(dir.path().join("f"), noise(300_000)).unwrap();
+    let archive = dir.path().join("f.tgz");
+    tool("tar", ["-czf", archive.to_str().unwrap(), "-C", dir.path().to_str().unwrap(), "f"]);
+    let body = fs::read(archive).unwrap();
+    let mut other_end = rest(&body, 200_000);
+    *other_end.last_mut().unwrap() ^= 1;
+    let server = Scripted::answering(vec![
+        (whole(&body, "\"one\"", 200_000), Then::Stall),
+        (other_end, Then::Close),
+        (whole(&body, "\"one\"", body.len()), Then::Close),
+    ]);
+    let (cell, url) = (Cell::new(), server.url("/f.tgz"));
+    let mut child = cell.command("directory", &[&url]).spawn().unwrap();
+    wait_for_part(&cell, 200_000);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (_, path) = cell.directory(&[&url]);
+    assert_eq!(fs::read(path.join("f")).unwrap(), noise(300_000));
+    drop(server.asked());
+}
+
+/// The sentence ended with the entry's name.
+#[test]
+fn a_zip_that_cannot_be_unpacked_says_what_is_wrong_with_which_entry() {
+    let dir = TempDir::new().unwrap();
+    let zip = dir.path().join("a.zip");
+    fs::write(dir.path().join("f"), "content").unwrap();
+    tool("zip", ["-q", "-0", "-j", zip.to_str().unwrap(), dir.path().join("f").to_str().unwrap()]);
+    let mut bytes = fs::read(&zip).unwrap();
+    let at = bytes.windows(7).position(|window| window == b"content").unwrap();
+    bytes[at] = b'C';
+    fs::write(&zip, bytes).unwrap();
+    let server = FileServer::of(dir.path());
+    let sentence = Cell::new().failure("directory", &[&server.url("a.zip")]);
+    let end = "it cannot be unpacked: zip: entry `f`: its checksum does not match";
+    assert!(sentence.ends_with(end), "{sentence}");
 }

@@ -76,3 +76,9 @@ pub(crate) fn rest(body: &[u8], from: usize) -> Vec<u8> {
 pub(crate) fn bare(status: &str, headers: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\n{headers}\r\n").into_bytes()
 }
+
+/// The answer with one more header.
+pub(crate) fn with(header: &str, answer: &[u8]) -> Vec<u8> {
+    let end = answer.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    [&answer[..end], header.as_bytes(), b"\r\n", &answer[end..]].concat()
+}

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::archive::unpack::UnpackError;
 use crate::http::Reason;
 use crate::http::transfer::TransferError;
-use crate::report::system_words;
+use crate::report::{chain, system_words};
 use crate::url::Url;
 
 /// A failed download: `cannot download <URL>: <why>`, passwords masked.
@@ -53,8 +53,8 @@ pub enum Trouble {
         actual: String,
     },
     /// It came and cannot be unpacked.
-    #[error("it cannot be unpacked: {0}")]
-    Unpack(#[from] UnpackError),
+    #[error("it cannot be unpacked: {}", chain(.0))]
+    Unpack(UnpackError),
     /// The cache's own files.
     #[error("{}: {}{}", path.display(), system_words(cause), advice(cause))]
     Cache {
@@ -70,6 +70,11 @@ impl Trouble {
     pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |cause| Self::Cache { path, cause }
+    }
+
+    /// Whether what came was at fault, not this machine or the line.
+    pub(super) fn is_of_the_file(&self) -> bool {
+        matches!(self, Self::Checksum { .. } | Self::Unpack(_)) && !self.is_full_disk()
     }
 
     /// Whether there was no room.

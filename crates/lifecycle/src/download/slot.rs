@@ -20,7 +20,7 @@ use nix::unistd::syncfs;
 
 use super::Trouble;
 use super::record::{PartRecord, Record};
-use crate::file;
+use crate::file::{self, remove_tree};
 use crate::http::transfer::{Part, Version};
 
 const LOCK: &str = "lock";
@@ -91,7 +91,7 @@ impl Slot {
         for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.extension().is_some_and(|ending| ending == NEW || ending == GONE) {
-                let _next_time = fs::remove_dir_all(path);
+                let _next_time = remove_tree(&path);
             }
         }
     }
@@ -244,7 +244,7 @@ pub(super) fn remove_version(version: &Path) -> bool {
     }
     let gone = version.with_extension(GONE);
     let removed = fs::rename(version, &gone).is_ok();
-    let _next_time = fs::remove_dir_all(gone);
+    let _next_time = remove_tree(&gone);
     removed
 }
 

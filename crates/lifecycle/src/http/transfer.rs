@@ -240,6 +240,7 @@ impl<'a> Part<'a> {
         let rest = of.saturating_sub(self.length);
         response.header("content-range") == Some(expected.as_str())
             && response.header("content-encoding").is_none()
+            && self.version.is_of(response)
             && response.content_length().is_none_or(|length| length == rest)
     }
 
@@ -282,6 +283,16 @@ impl Version {
             etag: header("etag"),
             last_modified: header("last-modified"),
         }
+    }
+
+    /// Whether a 206 says nothing else: a server that does not know `If-Range` sends the rest of what it
+    /// has now.
+    fn is_of(&self, response: &Response) -> bool {
+        let (name, known) = match &self.etag {
+            Some(etag) => ("etag", Some(etag)),
+            None => ("last-modified", self.last_modified.as_ref()),
+        };
+        response.header(name).is_none_or(|now| known.is_some_and(|known| known == now))
     }
 
     /// What `If-Range` takes: a strong `ETag`, else `Last-Modified`.
