@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use walkdir::WalkDir;
 
 use self::gunzip::Members;
-use super::unzip::{MAX_ENTRIES, MAX_RATIO, MAX_UNQUESTIONED, Unpacked, UnzipError, clear, unzip};
+use super::unzip::{
+    MAX_ENTRIES, MAX_RATIO, MAX_UNQUESTIONED, Unpacked, UnzipError, clear, unzip_with_modes,
+};
 use crate::report::system_words;
 use crate::size::Size;
 
@@ -27,6 +29,8 @@ const GZIP_MAGIC: &[u8] = b"\x1f\x8b";
 /// The beginnings of a zip's first entry and of the end of an empty zip.
 const ZIP_MAGICS: [&[u8]; 2] = [b"PK\x03\x04", b"PK\x05\x06"];
 const BUFFER: usize = 128 << 10;
+/// Permissions that are kept: no setuid, setgid, sticky.
+const KEPT_MODE: u32 = 0o777;
 
 /// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -136,7 +140,7 @@ pub fn unpack(archive: &Path, destination: &Path) -> Result<Unpacked, UnpackErro
     let packed = file.metadata().map_err(at_archive)?.len();
     let format = Format::of(&file).map_err(at_archive)??;
     if format == Format::Zip {
-        return Ok(unzip(archive, destination)?);
+        return Ok(unzip_with_modes(KEPT_MODE, archive, destination)?);
     }
     clear(destination)
         .and_then(|()| DirBuilder::new().recursive(true).create(destination))
@@ -166,16 +170,20 @@ pub fn give_to(tree: &Path, user: u32, group: u32) -> Result<(), UnpackError> {
     Ok(())
 }
 
-/// How many bytes an archive may become.
+/// What an archive may become.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     packed: u64,
+    /// Bytes.
     allowed: u64,
+    /// Directories without an entry included.
+    entries: usize,
 }
 
 impl Bounds {
     fn of(packed: u64) -> Self {
-        Self { packed, allowed: MAX_UNQUESTIONED.max(packed.saturating_mul(MAX_RATIO)) }
+        let allowed = MAX_UNQUESTIONED.max(packed.saturating_mul(MAX_RATIO));
+        Self { packed, allowed, entries: MAX_ENTRIES }
     }
 }
 

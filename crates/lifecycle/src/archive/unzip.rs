@@ -20,6 +20,7 @@ use zip::ZipArchive;
 
 use self::entry::Entry;
 use self::plan::{Node, Plan};
+use crate::file::remove_tree;
 use crate::report::system_words;
 use crate::size::Size;
 
@@ -189,11 +190,23 @@ impl UnzipError {
 
 /// Unpacks the zip at `archive` into the directory `destination`, which is replaced if it is there.
 pub fn unzip(archive: &Path, destination: &Path) -> Result<Unpacked, UnzipError> {
+    unzip_with_modes(0o7777, archive, destination)
+}
+
+/// [`unzip`], of modes only the bits that `kept` has.
+pub(super) fn unzip_with_modes(
+    kept: u32,
+    archive: &Path,
+    destination: &Path,
+) -> Result<Unpacked, UnzipError> {
     let at_archive = |cause| UnzipError::System { path: archive.to_owned(), cause };
     let at_destination = |cause| UnzipError::System { path: destination.to_owned(), cause };
     let file = File::open(archive).map_err(at_archive)?;
     let length = file.metadata().map_err(at_archive)?.len();
-    let entries = read_directory(&file, archive, length)?;
+    let mut entries = read_directory(&file, archive, length)?;
+    for entry in &mut entries {
+        entry.mode &= kept;
+    }
     check_sizes(&entries, length)?;
     let plan = Plan::new(&file, &entries)?;
     clear(destination)
@@ -271,7 +284,7 @@ fn check_space(plan: &Plan<'_>, destination: &Path) -> Result<(), UnzipError> {
 /// Removes `path`, whatever it is, if it is there.
 pub(super) fn clear(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
-        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(found) if found.is_dir() => remove_tree(path),
         Ok(_) => fs::remove_file(path),
         Err(error) => Err(error),
     };

@@ -11,8 +11,8 @@ use std::time::{Duration, SystemTime};
 use tar::{Archive, Entry, EntryType};
 
 use super::tree::{Attributes, Tree};
-use super::{BUFFER, Bounds, Fault, UnpackError};
-use crate::archive::unzip::{MAX_ENTRIES, Unpacked, shown};
+use super::{BUFFER, Bounds, Fault, KEPT_MODE, UnpackError};
+use crate::archive::unzip::{Unpacked, shown};
 use crate::report::system_words;
 use crate::size::Size;
 
@@ -20,8 +20,6 @@ use crate::size::Size;
 const MAX_HEADERS: u64 = 1 << 20;
 /// All paths together may have so many bytes: 128 MiB.
 const MAX_PATHS: usize = 128 << 20;
-/// Permissions that are kept: no setuid, setgid, sticky.
-const KEPT_MODE: u32 = 0o777;
 /// What pax records of sparse files begin with: the data of such a file is a map and pieces.
 const PAX_SPARSE: &[u8] = b"GNU.sparse.";
 
@@ -64,7 +62,7 @@ impl Unpacking {
         let name = entry.path_bytes().into_owned();
         self.entries += 1;
         self.path_bytes += name.len();
-        if self.entries > MAX_ENTRIES {
+        if self.entries + self.tree.unasked() > self.bounds.entries {
             return Err(UnpackError::TooManyEntries);
         }
         if self.path_bytes > MAX_PATHS {
@@ -142,6 +140,10 @@ impl Unpacking {
 
 /// Its data would be taken for the file's.
 fn refuse_pax_sparse(entry: &mut Entry<'_, impl Read>) -> Result<(), Fault> {
+    // Asked for its records, this one would give its own data, which is still to be passed over.
+    if entry.header().entry_type() == EntryType::XGlobalHeader {
+        return Ok(());
+    }
     let records = entry.pax_extensions().map_err(Fault::System)?;
     let sparse = |record: io::Result<tar::PaxExtension<'_>>| {
         record.is_ok_and(|record| record.key_bytes().starts_with(PAX_SPARSE))

@@ -255,6 +255,42 @@ fn special_bits_are_dropped_and_the_root_has_its_own_mode() {
     assert_eq!(mode("to/tmp") & 0o7000, 0);
 }
 
+/// Those of a zip were kept, as they are for a buildpack that the builder fetches: a cell that runs as
+/// root had setuid programs of its apps' authors on its disk.
+#[test]
+fn special_bits_of_zips_are_dropped_too() {
+    let scene = Scene::new();
+    scene.sh("mkdir -p from/tmp && echo x >from/su && chmod 6755 from/su && chmod 1777 from/tmp
+         cd from && zip -qr ../archive.zip .");
+    unpack(&scene.path("archive.zip"), &scene.path("to")).unwrap();
+    let mode = |name| scene.path(name).metadata().unwrap().permissions().mode();
+    assert_eq!(mode("to/su") & 0o7777, 0o755);
+    assert_eq!(mode("to/tmp") & 0o7000, 0);
+}
+
+/// The comment with git's commit id was taken for an archive that ends too early.
+#[test]
+fn what_git_archive_makes_is_unpacked() {
+    let scene = Scene::new();
+    scene.sh("git init -q repo && cd repo && echo hi >file && git add file
+         git -c user.name=n -c user.email=e commit -qm m && git archive -o ../archive.tgz HEAD");
+    unpack(&scene.path("archive.tgz"), &scene.path("to")).unwrap();
+    assert_eq!(fs::read_to_string(scene.path("to/file")).unwrap(), "hi\n");
+}
+
+/// GNU tar makes a file with two names that it is given twice a link to itself. To make room for that
+/// link, the file was removed.
+#[test]
+fn a_hard_link_to_itself_is_there_already() {
+    let scene = Scene::new();
+    scene.sh("echo hi >a && ln a b && tar -cf archive a ./a b && tar -tvf archive | grep -q 'a link to a$'");
+    unpack(&scene.path("archive"), &scene.path("to")).unwrap();
+    assert_eq!(fs::read_to_string(scene.path("to/a")).unwrap(), "hi\n");
+    assert_eq!(scene.path("to/b").metadata().unwrap().nlink(), 2);
+    let missing = scene.refusal(&tar(&[entry(EntryType::Link, "h", "h", b"")]));
+    assert!(missing.ends_with("`h`: no such file or directory"), "{missing}");
+}
+
 #[test]
 fn damaged_archives_are_refused_whole() {
     let scene = Scene::new();
@@ -297,9 +333,17 @@ fn bombs_are_noticed_before_they_fill_memory_or_disk() {
     assert!(refusal.ends_with("its name is too long"), "{refusal}");
     fs::create_dir(scene.path("to")).unwrap();
     let zeros = tar(&[entry(EntryType::Regular, "zeros", "", &vec![0; 5000])]);
-    let bounds = Bounds { packed: 10, allowed: 4096 };
+    let bounds = Bounds { packed: 10, allowed: 4096, entries: 60 };
     let refusal = entries::unpack(&zeros[..], bounds, &scene.path("to")).unwrap_err().to_string();
     assert_eq!(refusal, "tar: 10B unpack to more than 4K, so it looks like a bomb");
+    fs::remove_dir_all(scene.path("to")).unwrap();
+    // Directories that no entry asks for were not counted: each name can have a hundred.
+    fs::create_dir(scene.path("to")).unwrap();
+    let deep = |first: &str| file(&format!("{first}/{}", "d/".repeat(48)), "");
+    let many = tar(&[deep("a"), deep("b"), deep("c")]);
+    let refusal = entries::unpack(&many[..], bounds, &scene.path("to")).unwrap_err().to_string();
+    assert_eq!(refusal, "tar: it has more than the 500000 entries allowed");
+    fs::remove_dir_all(scene.path("to")).unwrap();
     let records = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n";
     let sparse = [entry(EntryType::XHeader, "pax", "", records), file("s", "1\n0\n4\n")];
     let refusal = scene.refusal(&tar(&sparse));

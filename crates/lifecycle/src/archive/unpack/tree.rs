@@ -43,6 +43,8 @@ pub(super) struct Tree {
     last: Option<(Vec<u8>, OwnedFd)>,
     /// Directories with entries of their own, by path: a directory comes before its content.
     directories: BTreeMap<Vec<u8>, Attributes>,
+    /// How many directories were made that have no entry.
+    unasked: usize,
 }
 
 /// A name taken apart: the directory's components, and the last one.
@@ -54,7 +56,12 @@ struct Place<'a> {
 impl Tree {
     pub(super) fn new(destination: &Path) -> io::Result<Self> {
         let root = File::open(destination)?.into();
-        Ok(Self { root, last: None, directories: BTreeMap::new() })
+        Ok(Self { root, last: None, directories: BTreeMap::new(), unasked: 0 })
+    }
+
+    /// How many directories were made that have no entry: names of few bytes can ask for hundreds.
+    pub(super) fn unasked(&self) -> usize {
+        self.unasked
     }
 
     /// A new file, in the place of any other.
@@ -75,8 +82,13 @@ impl Tree {
     pub(super) fn hard_link(&mut self, name: &[u8], target: &[u8]) -> Result<(), Fault> {
         let failed = |reason| Fault::HardLink { target: shown(target), reason: Box::new(reason) };
         let (directory, last) = self.existing(target).map_err(failed)?;
+        let is_itself = components(name)? == components(target)?;
         let linked = |parent: BorrowedFd<'_>, name: &OsStr| {
-            linkat(&directory, last.as_os_str(), parent, name, AtFlags::empty())
+            match linkat(&directory, last.as_os_str(), parent, name, AtFlags::empty()) {
+                // What GNU tar makes of a file that it was given twice.
+                Err(Errno::EEXIST) if is_itself => Ok(()),
+                made => made,
+            }
         };
         self.make(name, linked).map_err(|fault| match fault {
             Fault::System(cause) => failed(Fault::System(cause)),
@@ -145,8 +157,11 @@ impl Tree {
             for (depth, component) in components.iter().enumerate() {
                 let name = OsStr::from_bytes(component);
                 directory = match open_directory(&directory, name) {
-                    Err(Errno::ENOENT) => mkdirat(&directory, name, bits(PARENT_MODE))
-                        .and_then(|()| open_directory(&directory, name)),
+                    Err(Errno::ENOENT) => {
+                        self.unasked += 1;
+                        mkdirat(&directory, name, bits(PARENT_MODE))
+                            .and_then(|()| open_directory(&directory, name))
+                    }
                     opened => opened,
                 }
                 .map_err(|error| in_the_way(error, &directory, &components[..=depth]))?;
