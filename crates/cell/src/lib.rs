@@ -29,6 +29,7 @@ pub mod manifest;
 pub mod package;
 pub mod pause;
 pub mod process;
+pub mod progress;
 pub mod push;
 pub mod recipe;
 pub mod remains;

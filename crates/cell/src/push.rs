@@ -1,12 +1,10 @@
 //! `cell stage` and `cell push`: the story from an app's directory to a running app.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lifecycle::download::Held;
 use lifecycle::environment::Environment;
-use lifecycle::size::Size;
 
 use crate::app::App;
 use crate::buildpacks::{self, Buildpack};
@@ -18,8 +16,9 @@ use crate::error::CellError;
 use crate::follow::Follower;
 use crate::interrupt::Interrupt;
 use crate::isolation::{self, Circumstances};
-use crate::log::{Line, Log};
+use crate::log::Log;
 use crate::package::Package;
+use crate::progress;
 use crate::run;
 use crate::screen::{Event, Screen};
 use crate::stacks::{self, HOST, Stack, Stacks};
@@ -134,9 +133,9 @@ fn staged(
     }
     let warehouse = Warehouse::open(&context.state, &context.environment)?;
     let bundle = bundle(flags, &stack, &warehouse, context)?;
-    let fetching = context.screen.begin("Downloading and unpacking buildpacks");
-    let chosen = buildpacks::choose(&definition.buildpacks, &stack, &definition.base, &warehouse)?;
-    drop((fetching, warehouse));
+    let chosen = progress::downloading("buildpacks", context, || {
+        buildpacks::choose(&definition.buildpacks, &stack, &definition.base, &warehouse)
+    })?;
     let downloaded = began.elapsed();
     let text = format!("Staging {} on stack {} with {}", app.name, stack.name, names(&chosen));
     context.screen.tell(&Event::Step { text: &text });
@@ -167,10 +166,10 @@ fn bundle(
     warehouse: &Warehouse,
     context: &Context,
 ) -> Result<Held, CellError> {
-    let fetching = context.screen.begin("Downloading and unpacking the lifecycle bundle");
     let given = flags.bundle.as_deref();
-    let bundle = bundle::fetch(given, &stack.architecture, &context.state, warehouse)?;
-    drop(fetching);
+    let bundle = progress::downloading("the lifecycle bundle", context, || {
+        bundle::fetch(given, &stack.architecture, &context.state, warehouse)
+    })?;
     if !bundle.was_cached() {
         let text = format!("Downloaded the lifecycle bundle ({})", bundle.size());
         context.screen.tell(&Event::Step { text: &text });
@@ -192,7 +191,7 @@ fn watched(
     std::thread::scope(|scope| {
         let staging = scope.spawn(|| staging::stage(order, |reach| interrupt.ends(reach)));
         let printed = follower.follow(|last| {
-            activity.is(phase(&directory.place(Work::Staging.containers()), last));
+            activity.is(progress::phase(&directory.place(Work::Staging.containers()), last));
             staging.is_finished()
         });
         let staged = match staging.join() {
@@ -202,21 +201,6 @@ fn watched(
         printed.map_err(CellError::on(log.display().to_string()))?;
         Ok(staged)
     })
-}
-
-/// What a staging in `container` is at, seen by the droplet that grows, or by the `last` line of its log.
-fn phase(container: &Path, last: &str) -> String {
-    let entries = fs::read_dir(container.join("tmp")).into_iter().flatten().flatten();
-    let is_partial = |name: &str| name.starts_with("droplet.") && name.ends_with(".partial");
-    let mut partial = entries.filter(|it| it.file_name().to_str().is_some_and(is_partial));
-    if let Some(size) = partial.find_map(|it| it.metadata().ok()).map(|it| it.len()) {
-        return format!("Packing the droplet ({})", Size(size));
-    }
-    let text = Line::parse(last).map_or("", |line| line.text);
-    match text.strip_prefix("-----> ") {
-        Some(step) => format!("Staging: {step}"),
-        None => "Staging".to_owned(),
-    }
 }
 
 fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: &Screen) {

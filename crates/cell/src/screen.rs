@@ -148,13 +148,18 @@ impl Screen {
         self.form == Form::Json
     }
 
+    /// Whether what goes on is shown.
+    pub fn is_drawn(&self) -> bool {
+        !self.bars.is_hidden()
+    }
+
     /// Shows that something goes on.
     pub fn begin(&self, text: impl Into<String>) -> Activity {
         let bar = self.bars.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         bar.set_message(text.into());
-        if !self.bars.is_hidden() {
+        if self.is_drawn() {
             bar.enable_steady_tick(TICK);
         }
         Activity(bar)

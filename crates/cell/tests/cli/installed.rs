@@ -15,7 +15,7 @@ pub(crate) static CELL: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::create_dir_all(&directory).unwrap();
     let lock = File::create(directory.join("lock")).unwrap();
     let _lock = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, errno)| errno).unwrap();
-    bundle(built.parent().unwrap(), &directory);
+    make(built.parent().unwrap(), &directory);
     let cell = directory.join("cell");
     let number = |path: &Path| fs::metadata(path).map(|it| it.ino()).ok();
     if number(&cell) != number(built) {
@@ -25,11 +25,19 @@ pub(crate) static CELL: LazyLock<PathBuf> = LazyLock::new(|| {
     cell
 });
 
+/// The bundle beside it.
+pub(crate) fn bundle() -> PathBuf {
+    CELL.with_file_name(name())
+}
+
+fn name() -> String {
+    format!("buildpack_app_lifecycle-{}.tgz", std::env::consts::ARCH)
+}
+
 /// Without debug information: a tenth of the size, and there is a machine of its own in each test.
-fn bundle(programs: &Path, directory: &Path) {
+fn make(programs: &Path, directory: &Path) {
     let members = ["builder", "launcher", "shell", "healthcheck", "diego-sshd"];
-    let architecture = std::env::consts::ARCH;
-    let bundle = directory.join(format!("buildpack_app_lifecycle-{architecture}.tgz"));
+    let bundle = directory.join(name());
     let made = fs::metadata(&bundle).and_then(|it| it.modified()).ok();
     let is_older = |member: &str| {
         let built = fs::metadata(programs.join(member)).and_then(|it| it.modified());

@@ -1,12 +1,14 @@
 //! What is shown on terminals, what in pipes, and what programs read.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use serde_json::Value;
 use suite::ssh::Terminal;
 
+use crate::installed::bundle;
 use crate::machine::{Machine, eventually, get};
 
 #[test]
@@ -57,6 +59,26 @@ fn on_a_terminal_there_are_colours_and_what_goes_on() {
     let screen = terminal.shows("A shell in it");
     assert!(!screen.contains('\u{1b}') && !screen.contains("Starting shop"), "{screen:?}");
     machine.cell(&["stop", "shop"]).succeeds();
+}
+
+#[test]
+fn on_a_terminal_a_download_shows_how_much_has_come() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here")]);
+    let bundle = fs::read(bundle()).unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bundle.tgz", server.local_addr().unwrap());
+    let mut command = machine.command(&["stage", app.to_str().unwrap(), "--bundle", &url]);
+    command.env("TERM", "xterm");
+    let mut terminal = Terminal::start(&command, &[]);
+    let (mut client, _) = server.accept().unwrap();
+    let (first, rest) = bundle.split_at(2 << 20);
+    write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bundle.len()).unwrap();
+    client.write_all(first).unwrap();
+    terminal.shows("Downloading and unpacking the lifecycle bundle (2M)");
+    client.write_all(rest).unwrap();
+    let screen = terminal.shows("Staged in ");
+    assert_eq!(terminal.wait(), 0, "{screen:?}");
 }
 
 #[test]
