@@ -235,7 +235,7 @@ fn root_in_an_empty_image_sshd_greets() {
     for image in Image::empty() {
         let port = free_port();
         let address = format!("-address=127.0.0.1:{port}");
-        let words = ["/diego-sshd", &address, "-allowUnauthenticatedClients", "-inheritDaemonEnv"];
+        let words = ["/diego-sshd", &address, "-allowUnauthenticatedClients", "-logLevel=fatal"];
         let _daemon = Daemon(image.command(&words).spawn().unwrap());
         let greeting = wait_for("a greeting of diego-sshd", || {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;

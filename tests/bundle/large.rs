@@ -30,7 +30,10 @@ fn a_file_beyond_4_gib_and_a_time_after_2038_are_packed_as_they_are() {
         fs::write(bin.join(name), format!("#!/bin/sh\n{body}\n")).unwrap();
         fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
-    for bundle in Bundle::all_static() {
+    // One of 64 bits is enough: emulated, it takes minutes.
+    let (narrow, wide): (Vec<_>, Vec<_>) =
+        Bundle::all_static().into_iter().partition(|bundle| bundle.target.starts_with("armv7"));
+    for bundle in narrow.into_iter().chain(wide.into_iter().take(1)) {
         let flag = |name: &str, file: &str| format!("-{name}={}", path(file).display());
         let staged = Command::new(bundle.program("builder"))
             .args(["-buildpackOrder=A", "-skipDetect"])
