@@ -9,6 +9,7 @@ mod init;
 mod none;
 mod oci;
 pub mod spec;
+mod stage;
 
 use std::fs;
 use std::io;
@@ -45,9 +46,6 @@ pub enum ContainerError {
     /// This user can't have containers.
     #[error(transparent)]
     Ids(#[from] ids::IdsError),
-    /// The runtime's configuration can't be made.
-    #[error("config.json: {0}")]
-    Spec(String),
     /// Its first process does not run.
     #[error("the first process does not start in the container: {reason}")]
     Init {

@@ -2,20 +2,18 @@
 //!
 //! Its first process is [`crate::pause`], which ends with all others when this cell does; programs join by the
 //! runtime's `exec`, which leaves them to this process: their input, output, signals and end are not relayed.
-//! The root file system is read-only; what the container may write are directories of its own, mounted over it.
+//! What it changes of the root file system is its own, and `/tmp`, `/var/tmp` and `/home` are directories of its own.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, BufRead, BufReader, PipeReader, PipeWriter, pipe};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use lifecycle::file;
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -28,6 +26,7 @@ use uuid::Uuid;
 use super::ids::{Ids, VCAP};
 use super::init::Init;
 use super::spec::{self, Bind, Limits, Shape};
+use super::stage::{self, Stage};
 use super::{ContainerError, Contents, file as place};
 use crate::cgroup::Cgroup;
 use crate::pause::READY;
@@ -47,8 +46,6 @@ const PRIVATE: [(&str, u32); 8] = [
 ];
 /// Those that are its user's.
 const USERS: [&str; 2] = [HOME, "/tmp/app"];
-/// Where the root file system is put for the runtime: the container's root must find the way, and every machine has one.
-const STAGES: [&str; 4] = ["/mnt", "/media", "/srv", "/opt"];
 /// How long killed processes may take to be gone.
 const DYING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(2);
@@ -95,33 +92,36 @@ impl Oci {
             runtime: runtime.to_owned(),
             directory: own.clone(),
             cgroup: Cgroup::named(&name),
-            name,
+            name: name.clone(),
             init: None,
             alive: None,
             silence: pipe().map_err(ContainerError::on("pipe", &own))?,
             started: AtomicU32::new(0),
         };
-        let stage = stage(&binds);
+        let place = stage::find(&binds).map_err(ContainerError::on("mount", root))?;
+        let stage = Stage { root, changes: own.join("changes"), work: own.join("work"), place };
+        for path in [&stage.changes, &stage.work] {
+            // Over the stack's, it is the root directory.
+            make_directory(path, 0o755, ids.root)?;
+        }
         let shape = Shape {
             init: &init.words,
-            root: stage.unwrap_or(root),
+            root: place,
+            is_read_only: false,
             ids: &ids,
             binds: &binds,
             limits: Cgroup::can_be_made().then(|| Limits {
-                cgroup: &oci.name,
+                cgroup: &name,
                 memory: contents.memory,
                 limits_swap: limits_swap(),
             }),
         };
-        let spec =
-            spec::container(shape).map_err(|error| ContainerError::Spec(error.to_string()))?;
-        write(&own.join("config.json"), &spec).map_err(ContainerError::on("write", &own))?;
-        oci.boot(stage.map(|stage| (root, stage)))?;
+        oci.boot(&stage, shape)?;
         Ok(oci)
     }
 
     /// Starts the first process, with the root file system on its stage.
-    fn boot(&mut self, staged: Option<(&Path, &Path)>) -> Result<(), ContainerError> {
+    fn boot(&mut self, stage: &Stage<'_>, shape: Shape<'_>) -> Result<(), ContainerError> {
         // Whatever the runtime starts is this process's to wait for.
         set_child_subreaper(true)
             .map_err(|errno| ContainerError::on("prctl", &self.directory)(errno.into()))?;
@@ -135,10 +135,12 @@ impl Oci {
         command.arg("--bundle").arg(&self.directory).arg(&self.name);
         let (answer, stdout) = pipe().map_err(ContainerError::on("pipe", &self.directory))?;
         command.stdin(stdin).stdout(stdout).stderr(said);
-        let status = match staged {
-            Some((root, stage)) => on_stage(&mut command, root, stage),
-            None => command.status(),
-        };
+        let config = self.directory.join("config.json");
+        let status = stage.play(|may_change| {
+            let shape = Shape { is_read_only: !may_change, ..shape };
+            write(&config, &spec::container(shape).map_err(io::Error::other)?)?;
+            command.status()
+        });
         drop(command);
         if !status.map_err(ContainerError::on("start", &self.runtime))?.success() {
             let reason = reason(&log, &self.directory.join("said"));
@@ -247,18 +249,18 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
         .create(directory)
         .map_err(ContainerError::on("mkdir", directory))?;
     for (inside, mode) in PRIVATE {
-        let path = place(directory, inside);
-        DirBuilder::new()
-            .recursive(true)
-            .create(&path)
-            .map_err(ContainerError::on("mkdir", &path))?;
-        // Whatever the umask is.
-        fs::set_permissions(&path, Permissions::from_mode(mode))
-            .map_err(ContainerError::on("chmod", &path))?;
-        let owner = Some(if USERS.contains(&inside) { VCAP } else { ids.root });
-        chown(&path, owner, owner).map_err(ContainerError::on("chown", &path))?;
+        let owner = if USERS.contains(&inside) { VCAP } else { ids.root };
+        make_directory(&place(directory, inside), mode, owner)?;
     }
     Ok(())
+}
+
+fn make_directory(path: &Path, mode: u32, owner: u32) -> Result<(), ContainerError> {
+    DirBuilder::new().recursive(true).create(path).map_err(ContainerError::on("mkdir", path))?;
+    // Whatever the umask is.
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(ContainerError::on("chmod", path))?;
+    chown(path, Some(owner), Some(owner)).map_err(ContainerError::on("chown", path))
 }
 
 /// What the container sees beside its root.
@@ -323,28 +325,6 @@ fn with_line(text: &str, line: &str) -> String {
     format!("{text}{end}{line}\n")
 }
 
-/// A stage that hides nothing of what is shown.
-fn stage(binds: &[Bind]) -> Option<&'static Path> {
-    let is_free =
-        |stage: &&Path| stage.is_dir() && !binds.iter().any(|bind| bind.source.starts_with(stage));
-    STAGES.iter().map(Path::new).find(is_free)
-}
-
-/// Runs `command` where `root` is on `stage`, for it and what it starts alone: nothing of that is left on the machine,
-/// whatever is killed. The way to this machine's own directory of it may be closed to the container's root.
-fn on_stage(command: &mut Command, root: &Path, stage: &Path) -> io::Result<ExitStatus> {
-    let nothing = None::<&str>;
-    let run = || {
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_SLAVE, nothing)?;
-        mount(Some(root), stage, nothing, MsFlags::MS_BIND, nothing)?;
-        command.status()
-    };
-    // Of a thread of its own, since namespaces are a thread's.
-    thread::scope(|scope| scope.spawn(run).join())
-        .unwrap_or_else(|_| Err(io::Error::other("the thread panicked")))
-}
-
 /// Whether this kernel counts memory that is swapped out.
 fn limits_swap() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
@@ -367,16 +347,5 @@ mod tests {
         assert_eq!(with_line("root:x:0:", line), "root:x:0:\nvcap:x:2000:\n");
         assert_eq!(with_line("", line), "vcap:x:2000:\n");
         assert_eq!(with_line("a:\nvcap:x:7:\n", line), "a:\nvcap:x:7:\n");
-    }
-
-    #[test]
-    fn the_root_is_staged_where_it_hides_nothing() {
-        let shown = |source: &str| Bind {
-            source: source.into(),
-            inside: "/x".to_owned(),
-            is_writable: false,
-        };
-        assert_eq!(stage(&[shown("/root/x")]), Some(Path::new("/mnt")));
-        assert_ne!(stage(&[shown("/mnt/disk/x")]), Some(Path::new("/mnt")));
     }
 }

@@ -61,8 +61,10 @@ pub struct Limits<'a> {
 pub struct Shape<'a> {
     /// What starts its first process.
     pub init: &'a [String],
-    /// Its root file system, which it can't change.
+    /// Its root file system.
     pub root: &'a Path,
+    /// Whether that must not change.
+    pub is_read_only: bool,
     /// Who is who.
     pub ids: &'a Ids,
     /// What it sees beside its root, in this order.
@@ -83,7 +85,7 @@ pub fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
     process.set_rlimits(None);
     SpecBuilder::default()
         .version("1.0.2")
-        .root(RootBuilder::default().path(shape.root).readonly(true).build()?)
+        .root(RootBuilder::default().path(shape.root).readonly(shape.is_read_only).build()?)
         .mounts(mounts(shape)?)
         .process(process)
         .linux(linux(shape)?)
@@ -239,6 +241,7 @@ mod tests {
         let shape = Shape {
             init: &["/init".to_owned(), "pause".to_owned()],
             root: Path::new("/mnt"),
+            is_read_only: true,
             ids: &Ids { root: 9, ranges: [range, range] },
             binds: &[bind("/tmp", true), bind("/tmp/lifecycle", false)],
             limits,

@@ -111,7 +111,7 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     // pidfd_open, close_range, pidfd_send_signal and io_uring_setup are refused, clone3 is not there.
     let expected = "2000\n2000\nvcap\n/home/vcap\n16384\nCapPrm: 0000000000000000\nCapBnd: 0000000000000000\n\
         NoNewPrivs: 1\nSeccomp: 2\n\
-        Read-only file system\nRead-only file system\nRead-only file system\nRead-only file system\n\
+        Permission denied\nPermission denied\nPermission denied\nRead-only file system\n\
         writable\nroot\nroot\n0\n1 1 1 1 38 \n1073741824\n";
     assert_eq!(said.out(), expected, "{}", said.error());
     let script = "/tmp/lifecycle/shell /home/vcap/app 'echo $PWD $DEPS_DIR; grep -c . index.html'";
