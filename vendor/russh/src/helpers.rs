@@ -202,6 +202,11 @@ pub fn sign_with_hash_alg(key: &PrivateKeyWithHashAlg, data: &[u8]) -> ssh_key::
             let ssh_key::Algorithm::Rsa { hash } = key.algorithm() else {
                 unreachable!();
             };
+            // piecrust: the faster of two.
+            #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
+            if let Some(data) = sign_by_ring(rsa_keypair, hash, data) {
+                return ssh_key::Signature::new(ssh_key::Algorithm::Rsa { hash }, data)?.encoded();
+            }
             signature::Signer::try_sign(&(rsa_keypair, hash), data)?.encoded()?
         }
         // With the `rsa` feature off the RSA arm above is compiled out. The
@@ -223,6 +228,29 @@ pub fn sign_with_hash_alg(key: &PrivateKeyWithHashAlg, data: &[u8]) -> ssh_key::
         }
         keypair => signature::Signer::try_sign(keypair, data)?.encoded()?,
     })
+}
+
+// piecrust: in half the time of the crate `rsa`.
+/// The signature, with a key that ring takes: of 2048 to 4096 bits, and not with SHA-1.
+#[cfg(all(feature = "ring", not(feature = "aws-lc-rs"), feature = "rsa"))]
+fn sign_by_ring(
+    key: &ssh_key::private::RsaKeypair,
+    hash: Option<ssh_key::HashAlg>,
+    data: &[u8],
+) -> Option<Vec<u8>> {
+    use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair};
+    use rsa::pkcs1::EncodeRsaPrivateKey;
+
+    let encoding: &dyn RsaEncoding = match hash? {
+        ssh_key::HashAlg::Sha256 => &RSA_PKCS1_SHA256,
+        ssh_key::HashAlg::Sha512 => &RSA_PKCS1_SHA512,
+        _ => return None,
+    };
+    let der = rsa::RsaPrivateKey::try_from(key).ok()?.to_pkcs1_der().ok()?;
+    let key = RsaKeyPair::from_der(der.as_bytes()).ok()?;
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(encoding, &ring::rand::SystemRandom::new(), data, &mut signature).ok()?;
+    Some(signature)
 }
 
 mod algorithm {

@@ -136,6 +136,20 @@ async fn the_sixth_failure_is_the_last_and_a_first_none_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_attempt_is_answered_at_once() {
+    // A timer that was due already took a millisecond, of each connection: clients try `none` first.
+    let mut context = Context::example();
+    context.config.allow_unauthenticated = false;
+    context.config.authorized_key = Some(host_key::generate().unwrap().public_key().clone());
+    context.transport = Arc::new(crate::server::transport(&context.config));
+    let (mut session, _peer) = connect(context).await;
+    let began = Instant::now();
+    let answer = session.authenticate_none("any").await;
+    assert!(matches!(answer, Ok(AuthResult::Failure { .. })));
+    assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
 async fn silence_without_channels_ends_after_five_minutes() {
     let (mut session, peer) = connect(Context::example()).await;
     session.authenticate_none("any").await.unwrap();
