@@ -79,6 +79,7 @@ impl Oci {
         root: &Path,
         contents: Contents<'_>,
     ) -> Result<Self, ContainerError> {
+        fs::read_dir(root).map_err(ContainerError::on("open", root))?;
         let ids = Ids::own()?;
         make_directories(directory, &ids)?;
         let init = Init::own().map_err(ContainerError::on("read", Path::new("/proc/self")))?;

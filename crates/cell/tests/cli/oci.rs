@@ -122,6 +122,14 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     nothing_is_left(&machine);
     machine.cell(&["run", "shop", "--detach"]).succeeds();
     assert!(machine.state().join("apps/shop/instances/web-0/oci").exists());
+    let roots = machine.state().join("roots");
+    let shared = fs::read_link(&roots).unwrap();
+    fs::remove_file(&roots).unwrap();
+    let error = machine.cell(&["run", "shop", "--detach"]).fails(1);
+    assert!(error.contains(&format!("open {}/", roots.display())), "{error}");
+    assert!(error.contains("no such file or directory"), "{error}");
+    fs::remove_dir(&roots).unwrap();
+    std::os::unix::fs::symlink(shared, &roots).unwrap();
     let said = machine.cell(&["run", "shop", "--detach", "--isolation", "none"]).succeeds();
     let sentence = "this machine's files, not those of stack debian";
     assert!(said.error().contains(sentence), "{}", said.error());
