@@ -52,6 +52,8 @@ pub enum PackageError {
 pub struct Package {
     root: PathBuf,
     ignored: Gitignore,
+    /// What this machine keeps, where that is below the app: its copy would hold the copy.
+    state: Option<PathBuf>,
 }
 
 /// What was copied.
@@ -64,8 +66,8 @@ pub struct Copied {
 }
 
 impl Package {
-    /// The app in `root`.
-    pub fn new(root: &Path) -> Result<Self, PackageError> {
+    /// The app in `root`, without `state` if that is in it.
+    pub fn new(root: &Path, state: &Path) -> Result<Self, PackageError> {
         let mut builder = GitignoreBuilder::new(root);
         let path = root.join(".cfignore");
         for pattern in NEVER {
@@ -79,7 +81,11 @@ impl Package {
             return Err(PackageError::Pattern { path, source });
         }
         let ignored = builder.build().map_err(|source| PackageError::Pattern { path, source })?;
-        Ok(Self { root: root.to_owned(), ignored })
+        let whole = |path: &Path| fs::canonicalize(path).ok();
+        let state = whole(state)
+            .zip(whole(root))
+            .and_then(|(state, whole_root)| Some(root.join(state.strip_prefix(whole_root).ok()?)));
+        Ok(Self { root: root.to_owned(), ignored, state })
     }
 
     /// Copies the app into the directory `destination`, which is there: files with their modes, links as links.
@@ -104,8 +110,10 @@ impl Package {
     }
 
     fn is_ignored(&self, entry: &DirEntry) -> bool {
+        let is_state = || self.state.as_deref() == Some(entry.path());
         entry.depth() > 0
-            && self.ignored.matched(entry.path(), entry.file_type().is_dir()).is_ignore()
+            && (is_state()
+                || self.ignored.matched(entry.path(), entry.file_type().is_dir()).is_ignore())
     }
 }
 
@@ -152,7 +160,7 @@ mod tests {
 
     fn copied_names(app: &Path) -> Vec<String> {
         let target = TempDir::new().unwrap();
-        Package::new(app).unwrap().copy(target.path()).unwrap();
+        Package::new(app, Path::new("/nowhere")).unwrap().copy(target.path()).unwrap();
         let entries = WalkDir::new(target.path()).min_depth(1).sort_by_file_name();
         let name = |entry: DirEntry| {
             entry.path().strip_prefix(target.path()).unwrap().display().to_string()
@@ -180,6 +188,18 @@ mod tests {
         );
     }
 
+    /// What cell keeps was copied into itself until names became too long.
+    #[test]
+    fn what_cell_keeps_is_no_part_of_the_app() {
+        let app = app(&[("index.html", "hello"), ("var/state/apps/x", ""), ("var/page", "")]);
+        let state = app.path().join("var/state");
+        let target = state.join("copy");
+        fs::create_dir(&target).unwrap();
+        let copied = Package::new(app.path(), &state).unwrap().copy(&target).unwrap();
+        assert_eq!(copied.files, 2);
+        assert!(target.join("var/page").exists() && !target.join("var/state").exists());
+    }
+
     #[test]
     fn modes_links_and_empty_directories_are_kept_and_pipes_passed_over() {
         let app = app(&[("bin/run", "#!/bin/sh\n")]);
@@ -189,7 +209,8 @@ mod tests {
         symlink("missing", root.join("link")).unwrap();
         nix::unistd::mkfifo(&root.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
         let target = TempDir::new().unwrap();
-        let copied = Package::new(root).unwrap().copy(target.path()).unwrap();
+        let copied =
+            Package::new(root, Path::new("/nowhere")).unwrap().copy(target.path()).unwrap();
         assert_eq!(copied, Copied { files: 2, bytes: 10 });
         let mode = fs::metadata(target.path().join("bin/run")).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o755);
@@ -202,10 +223,13 @@ mod tests {
     fn nothing_to_stage_and_bad_patterns_are_errors() {
         let empty = app(&[(".cfignore", "*\n"), ("a", "")]);
         let target = TempDir::new().unwrap();
-        let error = Package::new(empty.path()).unwrap().copy(target.path()).unwrap_err();
+        let error = Package::new(empty.path(), Path::new("/nowhere"))
+            .unwrap()
+            .copy(target.path())
+            .unwrap_err();
         assert!(error.to_string().contains("there is nothing to stage"), "{error}");
         let bad = app(&[(".cfignore", "{a\n"), ("a", "")]);
-        let error = Package::new(bad.path()).unwrap_err();
+        let error = Package::new(bad.path(), Path::new("/nowhere")).unwrap_err();
         let error = lifecycle::report::chain(&error);
         assert!(error.contains(".cfignore") && error.contains("{a"), "{error}");
     }

@@ -141,7 +141,8 @@ fn staged(
     context.screen.tell(&Event::Step { text: &text });
     let log = Log::open(&directory.place("log"))
         .map_err(CellError::on(directory.place("log").display().to_string()))?;
-    let package = Package::new(&definition.files).map_err(staging::StagingError::from)?;
+    let package = Package::new(&definition.files, &context.state.place(""))
+        .map_err(staging::StagingError::from)?;
     let order = Order {
         app: &app,
         directory,

@@ -1,9 +1,11 @@
 //! Running apps: the supervisor that is left behind, and the commands that ask it.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -97,10 +99,15 @@ pub fn run_droplet(flags: &Run, context: &Context) -> Result<(), CellError> {
     } else {
         let directory = context.state.app(&flags.droplet.to_string_lossy())?;
         if let Some(mut app) = directory.read()?
-            && (flags.stack.is_some() || flags.isolation.is_some())
+            && (flags.stack.is_some() || flags.isolation.is_some() || flags.command.is_some())
         {
             let _lock = directory.lock(Work::Staging)?;
-            rewall(&mut app, flags, &directory, context)?;
+            if flags.stack.is_some() || flags.isolation.is_some() {
+                rewall(&mut app, flags, &directory, context)?;
+            }
+            if let Some(web) = app.processes.first_mut() {
+                web.command = flags.command.clone().or_else(|| web.command.take());
+            }
             directory.write(&app)?;
         }
         directory
@@ -327,6 +334,18 @@ pub fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
     printed.map_err(CellError::on(path.display().to_string()))
 }
 
+/// What the shell there reads: one word as it is; several as they are typed here, which `ssh` would join by blanks.
+fn shell_text(words: &[OsString]) -> OsString {
+    let quoted = |word: &OsString| {
+        let pieces: Vec<_> = word.as_bytes().split(|&byte| byte == b'\'').collect();
+        [b"'", pieces.join(&br"'\''"[..]).as_slice(), b"'"].concat()
+    };
+    match words {
+        [text] => text.clone(),
+        words => OsString::from_vec(words.iter().map(quoted).collect::<Vec<_>>().join(&b' ')),
+    }
+}
+
 /// `cell ssh`: OpenSSH's client does it, with the app's key and no file of the user's.
 pub fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
     let directory = context.state.app(&flags.name)?;
@@ -361,7 +380,7 @@ pub fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
     command.arg("-i").arg(directory.place("key"));
     command.args(["-p", &report.status.ssh_port.to_string(), "vcap@127.0.0.1"]);
     if !flags.command.is_empty() {
-        command.arg("--").args(&flags.command);
+        command.arg("--").arg(shell_text(&flags.command));
     }
     let status = command.status().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CellError::NoSsh,

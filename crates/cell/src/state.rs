@@ -61,7 +61,7 @@ pub enum StateError {
     Busy(String),
     /// A name that can't be one of a directory.
     #[error(
-        "'{0}' can't be an app's name: use letters, digits, blanks, '.', '-' and '_', at most 100"
+        "'{0}' can't be an app's name: use letters, digits, blanks, '.', '-' and '_', at most 100, and begin with neither '.' nor '-'"
     )]
     Name(String),
 }
@@ -172,7 +172,7 @@ impl State {
         let is_fine = |letter: char| letter.is_alphanumeric() || " .-_".contains(letter);
         if name.is_empty()
             || name.len() > 100
-            || name.starts_with('.')
+            || name.starts_with(['.', '-'])
             || !name.chars().all(is_fine)
         {
             return Err(StateError::Name(name.to_owned()));

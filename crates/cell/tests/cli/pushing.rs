@@ -58,6 +58,27 @@ fn an_app_is_pushed_asked_entered_changed_and_stopped() {
     machine.cell(&["stop", "shop"]).succeeds();
 }
 
+/// Words lost their quotes: the shell there read `sh -c printf '<%s>' "$@" it's a  b`.
+#[test]
+fn words_for_ssh_arrive_as_they_were_typed_and_one_word_is_for_the_shell() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
+    machine.push(&app);
+    let words = ["sh", "-c", "printf '<%s>' \"$@\"", "it's", "a  b", "", "$HOME"];
+    let said = machine.cell(&[&["ssh", "shop", "--"][..], &words[..]].concat()).succeeds();
+    assert_eq!(said.out(), "<a  b><><$HOME>");
+    let said = machine.cell(&["ssh", "shop", "--", "echo a  b"]).succeeds();
+    assert_eq!(said.out(), "a b\n");
+    machine.cell(&["stop", "shop"]).succeeds();
+    // The command of an app that was staged went unheard.
+    machine.cell(&["run", "shop", "--detach", "-c", "echo otherwise; serve-static ."]).succeeds();
+    let said = machine.cell(&["logs", "shop", "--recent"]).succeeds();
+    assert!(said.out().contains("OUT otherwise"), "{}", said.out());
+    // It was staged, but its supervisor took it for an option.
+    let error = machine.cell(&["stage", app.to_str().unwrap(), "--name=-x"]).fails(1);
+    assert!(error.contains("'-x' can't be an app's name"), "{error}");
+}
+
 #[test]
 fn each_fixture_app_runs_with_the_buildpacks_in_the_program() {
     let machine = Machine::new();
