@@ -6,7 +6,7 @@ use crate::machine::{Machine, eventually};
 fn an_app_that_listens_elsewhere_is_never_healthy_and_the_log_says_why() {
     let machine = Machine::new();
     let manifest = "applications: [{name: shop, timeout: 2}]";
-    let elsewhere = "web: exec perl -MIO::Socket::INET -e 'IO::Socket::INET->new(Listen => 1) or die; sleep 600'\n";
+    let elsewhere = "web: exec perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1) or die; sleep 600'\n";
     let app = machine.app(&[("Procfile", elsewhere), ("manifest.yml", manifest)]);
     let push = || machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
     let error = push();
