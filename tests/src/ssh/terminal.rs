@@ -82,12 +82,11 @@ impl Terminal {
         }
     }
 
-    /// Presses a key, again and again, until `text` was shown: for what a shell does with the next key only, which may
-    /// be before or after the news of which the key is the sequel.
-    pub fn shows_after(&mut self, key: &str, text: &str) {
+    /// Types `keys` again and again until `text` was shown: where news on another way may come after them.
+    pub fn shows_after(&mut self, keys: &str, text: &str) {
         wait_for(text, || {
-            self.types(key);
-            std::thread::sleep(Duration::from_millis(50));
+            self.types(keys);
+            std::thread::sleep(Duration::from_millis(200));
             self.screen().contains(text).then_some(())
         });
     }
