@@ -2,7 +2,6 @@
 //! (platform contract, 5): launcher, sidecars and SSH server live and die together, checks decide on its state.
 
 use std::io;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,6 +16,7 @@ use crate::app::{App, Check, Process};
 use crate::container::{Container, ContainerError, Contents};
 use crate::health::Verdict;
 use crate::log::{Log, Stream};
+use crate::port;
 use crate::process::{Exit, Reach};
 use crate::recipe::{self, Action, HOME, Instance, KeyPair, Phase};
 use crate::stopper::Stopper;
@@ -384,12 +384,12 @@ pub fn change(status: &Shared, change: impl FnOnce(&mut Status)) {
 
 /// An identity and two ports that are free now.
 fn place(index: u32) -> io::Result<Instance> {
-    let (app, ssh) = (TcpListener::bind("127.0.0.1:0")?, TcpListener::bind("127.0.0.1:0")?);
+    let [port, ssh_port] = port::two_free()?;
     Ok(Instance {
         guid: Uuid::new_v4().to_string(),
         index,
         address: "127.0.0.1".to_owned(),
-        port: app.local_addr()?.port(),
-        ssh_port: ssh.local_addr()?.port(),
+        port,
+        ssh_port,
     })
 }

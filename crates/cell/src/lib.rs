@@ -28,6 +28,7 @@ pub mod log;
 pub mod manifest;
 pub mod package;
 pub mod pause;
+pub mod port;
 pub mod process;
 pub mod progress;
 pub mod push;

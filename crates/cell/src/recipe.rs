@@ -201,15 +201,15 @@ pub fn health(
         CheckKind::Port => {}
         CheckKind::Http => arguments.push(Word::text(format!("-uri={}", check.endpoint))),
     }
-    let milliseconds = |flag: &str, value: u64| Word::text(format!("-{flag}={value}ms"));
+    let every = |flag: &str, value: u64| Word::text(format!("-{flag}={}", go_duration(value)));
     match phase {
         Phase::Startup => {
-            arguments.push(milliseconds("startup-interval", STARTUP_INTERVAL));
-            arguments.push(milliseconds("startup-timeout", process.start_timeout_ms));
+            arguments.push(every("startup-interval", STARTUP_INTERVAL));
+            arguments.push(every("startup-timeout", process.start_timeout_ms));
         }
-        Phase::Liveness => arguments.push(milliseconds("liveness-interval", check.interval_ms)),
-        Phase::UntilReady => arguments.push(milliseconds("until-ready-interval", STARTUP_INTERVAL)),
-        Phase::Readiness => arguments.push(milliseconds("readiness-interval", check.interval_ms)),
+        Phase::Liveness => arguments.push(every("liveness-interval", check.interval_ms)),
+        Phase::UntilReady => arguments.push(every("until-ready-interval", STARTUP_INTERVAL)),
+        Phase::Readiness => arguments.push(every("readiness-interval", check.interval_ms)),
     }
     let mut environment = BTreeMap::new();
     add_containers_own(&mut environment);
@@ -219,6 +219,21 @@ pub fn health(
         arguments,
         environment,
     })
+}
+
+/// A time in Go's notation, as the executor writes it: `500ms`, `2s`, `1.5s`, `1m0s`.
+fn go_duration(milliseconds: u64) -> String {
+    let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+    if seconds == 0 {
+        return format!("{rest}ms");
+    }
+    let fraction = format!(".{rest:03}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}{fraction}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}{fraction}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}{fraction}s"),
+    }
 }
 
 fn instance_environment(

@@ -62,8 +62,10 @@ pub fn run(
     let activity = context.screen.begin(format!("Starting {}", app.name));
     await_health(&app, directory, &mut supervisor, &mut follower, &interrupt)?;
     drop(activity);
-    tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
-    if !detach {
+    if !interrupt.has_happened() {
+        tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
+    }
+    if !detach || interrupt.has_happened() {
         follower
             .follow(|_| interrupt.ends_reading())
             .map_err(CellError::on(log.display().to_string()))?;

@@ -159,8 +159,10 @@ pub fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, St
     let place = order.directory.place(Work::Staging.containers());
     let mut container = Container::create(&place, &order.app.isolation, contents)?;
     let staged = stage_in(&mut container, order, reached);
+    say(&format!("Cell stopping instance {}", order.app.version));
     say(&format!("Cell destroying container for instance {}", order.app.version));
     container.destroy()?;
+    say(&format!("Cell successfully destroyed container for instance {}", order.app.version));
     staged
 }
 
@@ -184,7 +186,8 @@ fn stage_in(
         let began = Instant::now();
         container.unpack(&cache, "/tmp/cache").map_err(StagingError::Cache)?;
         phases.insert("cache".to_owned(), milliseconds(began.elapsed()));
-        say("Downloaded build artifacts cache");
+        let size = fs::metadata(&cache).map_or(0, |metadata| metadata.len());
+        say(&format!("Downloaded build artifacts cache ({})", Size(size)));
     }
     build(container, order, reached)?;
     // What is taken out must not change meanwhile.
@@ -194,8 +197,11 @@ fn stage_in(
     staged.used_cache = used_cache;
     add_builders_phases(container.regular_file(REPORT), &mut phases);
     staged.phases = phases;
+    say("Uploading droplet...");
     let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
-    keep(container, "/tmp/output-cache", &cache)?;
+    say("Uploading build artifacts cache...");
+    let cache = keep(container, "/tmp/output-cache", &cache)?;
+    say(&format!("Uploaded build artifacts cache ({})", Size(cache)));
     keep(container, "/tmp/result.json", &order.directory.place("result.json"))?;
     // Not every builder leaves one.
     if container.regular_file(REPORT).is_some() {

@@ -159,26 +159,36 @@ fn each_phase_of_a_health_check_has_its_flags() {
         (
             Check::new(CheckKind::Port),
             Phase::Startup,
-            "-port=61001 -timeout=1000ms -startup-interval=2000ms -startup-timeout=60000ms",
+            "-port=61001 -timeout=1000ms -startup-interval=2s -startup-timeout=1m0s",
         ),
         (
             http.clone(),
             Phase::Liveness,
-            "-port=61001 -timeout=1000ms -uri=/up -liveness-interval=30000ms",
+            "-port=61001 -timeout=1000ms -uri=/up -liveness-interval=30s",
         ),
         (
             http.clone(),
             Phase::UntilReady,
-            "-port=61001 -timeout=1000ms -uri=/up -until-ready-interval=2000ms",
+            "-port=61001 -timeout=1000ms -uri=/up -until-ready-interval=2s",
         ),
-        (
-            http,
-            Phase::Readiness,
-            "-port=61001 -timeout=1000ms -uri=/up -readiness-interval=30000ms",
-        ),
+        (http, Phase::Readiness, "-port=61001 -timeout=1000ms -uri=/up -readiness-interval=30s"),
     ] {
         let action = health(&web(), &check, phase, &instance()).unwrap();
         assert_eq!(arguments(&action).join(" "), flags);
     }
     assert_eq!(health(&web(), &Check::new(CheckKind::Process), Phase::Startup, &instance()), None);
+}
+
+#[test]
+fn times_are_written_as_go_writes_them() {
+    for (milliseconds, text) in [
+        (500, "500ms"),
+        (1500, "1.5s"),
+        (59_050, "59.05s"),
+        (60_000, "1m0s"),
+        (601_000, "10m1s"),
+        (3_600_000, "1h0m0s"),
+    ] {
+        assert_eq!(go_duration(milliseconds), text);
+    }
 }

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
@@ -140,6 +140,24 @@ fn ctrl_c_ends_a_download_that_does_not_come() {
     let _asked = silent.accept().unwrap();
     kill(Pid::from_raw(push.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(push.wait().unwrap().signal(), Some(2));
+}
+
+#[test]
+fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
+    // It was called running, with a URL.
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
+    let mut command = machine.command(&["push", app.to_str().unwrap(), "--name", "shop"]);
+    let mut push = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let log = machine.place("log");
+    let monitored = "Starting health monitoring of container";
+    eventually("it is started", || fs::read_to_string(&log).is_ok_and(|it| it.contains(monitored)));
+    kill(Pid::from_raw(push.id().cast_signed()), Signal::SIGINT).unwrap();
+    let mut words = String::new();
+    push.stdout.take().unwrap().read_to_string(&mut words).unwrap();
+    assert!(push.wait().unwrap().success(), "{words}");
+    assert!(words.contains("shop goes on") && !words.contains("http://"), "{words}");
+    assert!(machine.cell(&["ps"]).succeeds().out().contains("starting"));
 }
 
 #[test]
