@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lifecycle::architecture::Architecture;
-use lifecycle::file;
+use lifecycle::file::{self, FileError};
 use twox_hash::XxHash64;
 
 use crate::stacks::{Buildpack, HOST, Stack};
@@ -70,11 +70,7 @@ fn buildpacks(state: &State) -> Result<Vec<Buildpack>, StateError> {
         let location = directory.join(name);
         for (file, bytes) in files {
             let path = location.join(file);
-            lay_out(&path, bytes).map_err(|source| StateError::System {
-                call: "write",
-                path,
-                source,
-            })?;
+            lay_out(&path, bytes).map_err(FileError::on("write", path))?;
         }
         buildpacks.push(Buildpack {
             short_name: name.to_owned(),

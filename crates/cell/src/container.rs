@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use lifecycle::archive::unpack::{UnpackError, give_to, unpack};
+use lifecycle::file::FileError;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
@@ -31,15 +32,8 @@ use self::oci::Oci;
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
     /// Its directories can't be made or removed.
-    #[error("{call} {}", path.display())]
-    System {
-        /// What failed: `mkdir`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Files can't be given to its user.
     #[error(transparent)]
     Owner(#[from] UnpackError),
@@ -60,14 +54,6 @@ pub enum ContainerError {
         /// Its words.
         reason: String,
     },
-}
-
-impl ContainerError {
-    /// The error of a system call on `path`.
-    fn on(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
-        let path = path.to_owned();
-        move |source| Self::System { call, path, source }
-    }
 }
 
 /// What walls a container has.
@@ -198,7 +184,7 @@ impl Container {
     /// Ends all that runs in it and removes it.
     pub fn destroy(&mut self) -> Result<(), ContainerError> {
         let halted = self.halt();
-        remains::remove(&self.directory).map_err(ContainerError::on("remove", &self.directory))?;
+        remains::remove(&self.directory).map_err(FileError::on("remove", &self.directory))?;
         halted
     }
 }

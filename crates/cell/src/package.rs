@@ -6,6 +6,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use lifecycle::file::FileError;
+use nix::errno::Errno;
 use walkdir::{DirEntry, WalkDir};
 
 /// What `cf push` never uploads, in `.cfignore`'s notation.
@@ -33,15 +35,8 @@ pub enum PackageError {
         source: ignore::Error,
     },
     /// A file can't be read, or its copy not written.
-    #[error("{call} {}", path.display())]
-    File {
-        /// What failed: `open`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// Nothing is left to stage.
     #[error("{}: there is nothing to stage; give the app's directory, or see what its .cfignore leaves", .0.display())]
     Empty(PathBuf),
@@ -99,10 +94,7 @@ impl Package {
             .into_iter()
             .filter_entry(wanted)
         {
-            let entry = entry.map_err(|error| {
-                let path = error.path().unwrap_or(&self.root).to_owned();
-                PackageError::File { call: "read", path, source: error.into() }
-            })?;
+            let entry = entry.map_err(|error| unread(error, &self.root))?;
             let Ok(relative) = entry.path().strip_prefix(&self.root) else { continue };
             copy_entry(&entry, &destination.join(relative), &mut copied)?;
         }
@@ -117,26 +109,29 @@ impl Package {
     }
 }
 
-fn copy_entry(entry: &DirEntry, target: &Path, copied: &mut Copied) -> Result<(), PackageError> {
+/// What could not be read in the tree `root`, in which no link is followed.
+pub fn unread(error: walkdir::Error, root: &Path) -> FileError {
+    let path = error.path().unwrap_or(root).to_owned();
+    FileError::on("read", path)(error.into_io_error().unwrap_or_else(|| Errno::ELOOP.into()))
+}
+
+fn copy_entry(entry: &DirEntry, target: &Path, copied: &mut Copied) -> Result<(), FileError> {
     let path = entry.path();
-    let on = |call: &'static str, path: &Path| {
-        let path = path.to_owned();
-        move |source| PackageError::File { call, path, source }
-    };
     let kind = entry.file_type();
     if kind.is_dir() {
-        fs::create_dir_all(target).map_err(on("mkdir", target))?;
+        fs::create_dir_all(target).map_err(FileError::on("mkdir", target))?;
         // Written into below, whatever its mode is to be.
         let mode = entry.metadata().map_or(0o755, |it| it.permissions().mode()) & 0o777 | 0o700;
-        fs::set_permissions(target, Permissions::from_mode(mode)).map_err(on("chmod", target))?;
+        fs::set_permissions(target, Permissions::from_mode(mode))
+            .map_err(FileError::on("chmod", target))?;
     } else if kind.is_symlink() {
-        let to = fs::read_link(path).map_err(on("readlink", path))?;
-        symlink(to, target).map_err(on("symlink", target))?;
+        let to = fs::read_link(path).map_err(FileError::on("readlink", path))?;
+        symlink(to, target).map_err(FileError::on("symlink", target))?;
         copied.files += 1;
     } else if kind.is_file() {
         copied.bytes += fs::copy(path, target).map_err(|error| match error.kind() {
-            io::ErrorKind::StorageFull => on("write", target)(error),
-            _ => on("copy", path)(error),
+            io::ErrorKind::StorageFull => FileError::on("write", target)(error),
+            _ => FileError::on("copy", path)(error),
         })?;
         copied.files += 1;
     }

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use lifecycle::download::Checksum;
+use lifecycle::file::FileError;
 use nix::fcntl::{Flock, FlockArg};
 use walkdir::WalkDir;
 
 use crate::container::ids::{Ids, IdsError};
+use crate::package::unread;
 
 /// Directories that are mounted over in a container.
 const DIRECTORIES: [&str; 8] = ["proc", "sys", "dev", "tmp", "home", "var", "var/tmp", "etc"];
@@ -23,15 +25,8 @@ const NOT_TAKEN: [&str; 3] = ["dev", "proc", "sys"];
 #[derive(Debug, thiserror::Error)]
 pub enum RootError {
     /// The file system is in the way.
-    #[error("{call} {}", path.display())]
-    System {
-        /// What failed: `open`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// `tar` failed.
     #[error("{}: tar can't unpack it: {words}", path.display())]
     Tar {
@@ -53,21 +48,14 @@ pub enum RootError {
     Ids(#[from] IdsError),
 }
 
-impl RootError {
-    fn on(call: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::System { call, path, source }
-    }
-}
-
 /// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
 /// before that. Where the directory is.
 pub fn unpacked(source: &Path, roots: &Path, begin: impl FnOnce()) -> Result<PathBuf, RootError> {
     let target = roots.join(name(source)?);
     let lock = roots.join("lock");
-    let file = File::create(&lock).map_err(RootError::on("open", &lock))?;
+    let file = File::create(&lock).map_err(FileError::on("open", &lock))?;
     let _held = Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| RootError::on("lock", &lock)(errno.into()))?;
+        .map_err(|(_, errno)| FileError::on("lock", &lock)(errno.into()))?;
     if target.is_dir() {
         return Ok(target);
     }
@@ -76,10 +64,10 @@ pub fn unpacked(source: &Path, roots: &Path, begin: impl FnOnce()) -> Result<Pat
     // One that was killed left its own.
     remove(&partial)?;
     // Images have directories for everybody: only the way to them is closed.
-    DirBuilder::new().mode(0o755).create(&partial).map_err(RootError::on("mkdir", &partial))?;
-    let made = extract(source, &partial)
-        .and_then(|()| prepare(&partial, source))
-        .and_then(|()| fs::rename(&partial, &target).map_err(RootError::on("rename", &partial)));
+    DirBuilder::new().mode(0o755).create(&partial).map_err(FileError::on("mkdir", &partial))?;
+    let made = extract(source, &partial).and_then(|()| prepare(&partial, source)).and_then(|()| {
+        Ok(fs::rename(&partial, &target).map_err(FileError::on("rename", &partial))?)
+    });
     if made.is_err() {
         let _first_reason_counts = remove(&partial);
     }
@@ -89,7 +77,7 @@ pub fn unpacked(source: &Path, roots: &Path, begin: impl FnOnce()) -> Result<Pat
 fn remove(path: &Path) -> Result<(), RootError> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(RootError::on("remove", path)(error))
+            Err(FileError::on("remove", path)(error).into())
         }
         _ => Ok(()),
     }
@@ -98,7 +86,7 @@ fn remove(path: &Path) -> Result<(), RootError> {
 /// An archive's SHA-256; of a directory, a hash of what its files' names, sizes, modes and times are.
 fn name(source: &Path) -> Result<String, RootError> {
     if !source.is_dir() {
-        let sum = Checksum::sha256_of(source).map_err(RootError::on("read", source))?;
+        let sum = Checksum::sha256_of(source).map_err(FileError::on("read", source))?;
         return Ok(sum.value().to_owned());
     }
     let mut listing = Vec::new();
@@ -107,7 +95,7 @@ fn name(source: &Path) -> Result<String, RootError> {
     };
     for entry in WalkDir::new(source).sort_by_file_name().into_iter().filter_entry(is_taken) {
         let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
-        let (data, entry) = found.map_err(|error| RootError::on("read", source)(error.into()))?;
+        let (data, entry) = found.map_err(|error| unread(error, source))?;
         let (seconds, nanoseconds) = (data.mtime(), data.mtime_nsec());
         let place = entry.path().strip_prefix(source).unwrap_or_else(|_| entry.path());
         let fields = format!("{} {} {seconds}.{nanoseconds}", data.len(), data.mode());
@@ -137,7 +125,7 @@ fn extract(source: &Path, target: &Path) -> Result<(), RootError> {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(RootError::on("start", Path::new("tar")))?;
+            .map_err(FileError::on("start", "tar"))?;
         let ended = tar
             .arg("-")
             .stdin(packing.stdout.take().map_or_else(Stdio::null, Stdio::from))
@@ -148,7 +136,7 @@ fn extract(source: &Path, target: &Path) -> Result<(), RootError> {
     } else {
         tar.arg(source).stdin(Stdio::null()).output().map(|ended| (ended, true))
     };
-    let (ended, packed) = ended.map_err(RootError::on("start", Path::new("tar")))?;
+    let (ended, packed) = ended.map_err(FileError::on("start", "tar"))?;
     if ended.status.success() && packed {
         return Ok(());
     }
@@ -167,24 +155,24 @@ fn prepare(root: &Path, source: &Path) -> Result<(), RootError> {
             Ok(_) => {
                 return Err(RootError::Shape { path: source.to_owned(), what: name.to_owned() });
             }
-            Err(_) => fs::create_dir(&path).map_err(RootError::on("mkdir", &path))?,
+            Err(_) => fs::create_dir(&path).map_err(FileError::on("mkdir", &path))?,
         }
     }
     for name in FILES {
         let path = root.join(name);
         if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
-            lifecycle::file::create(&path, b"").map_err(RootError::on("write", &path))?;
+            lifecycle::file::create(&path, b"").map_err(FileError::on("write", &path))?;
         }
     }
     fs::set_permissions(root, Permissions::from_mode(0o755))
-        .map_err(RootError::on("chmod", root))?;
+        .map_err(FileError::on("chmod", root))?;
     let owner = Ids::own()?.root;
     for entry in WalkDir::new(root) {
         let found = entry.and_then(|entry| Ok((entry.metadata()?, entry)));
-        let (data, entry) = found.map_err(|error| RootError::on("read", root)(error.into()))?;
+        let (data, entry) = found.map_err(|error| unread(error, root))?;
         let new = |id: u32| (id == 0).then_some(owner);
         lchown(entry.path(), new(data.uid()), new(data.gid()))
-            .map_err(RootError::on("chown", entry.path()))?;
+            .map_err(FileError::on("chown", entry.path()))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lifecycle::archive::unpack::UnpackError;
-use lifecycle::file;
+use lifecycle::file::{self, FileError};
 use lifecycle::size::Size;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -40,15 +40,8 @@ pub enum StagingError {
     #[error("the build artifacts cache can't be unpacked; remove it to stage without")]
     Cache(#[source] UnpackError),
     /// The builder can't be started, or a file of its not taken.
-    #[error("{call} {}", path.display())]
-    System {
-        /// What failed: `rename`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The builder failed.
     #[error("{}", meaning(*.0))]
     Failed(Exit),
@@ -239,11 +232,10 @@ fn build(
 ) -> Result<(), StagingError> {
     let keys: Vec<_> = order.buildpacks.iter().map(|it| it.key.clone()).collect();
     let action = recipe::staging(order.app, &keys, order.chosen, "127.0.0.1");
-    let on =
-        |source| StagingError::System { call: "start", path: PathBuf::from(&action.path), source };
-    let process = container.start(&action, 0, order.log).map_err(on)?;
+    let process = container.start(&action, 0, order.log);
+    let process = process.map_err(FileError::on("start", &action.path))?;
     reached(process.reach());
-    match process.wait().map_err(on)? {
+    match process.wait().map_err(FileError::on("start", &action.path))? {
         Exit { status: 0, .. } => Ok(()),
         exit => Err(StagingError::Failed(exit)),
     }
@@ -306,15 +298,12 @@ fn add_sidecars(app: &mut App, staged: Vec<StagedSidecar>) -> Result<(), Staging
 /// Moves an output of the container to `target`, in the place of an older one; its size in bytes.
 fn keep(container: &Container, inside: &str, target: &Path) -> Result<u64, StagingError> {
     let path = container.file(inside);
-    let on = |call| {
-        let path = path.clone();
-        move |source| StagingError::System { call, path, source }
-    };
-    let size = fs::symlink_metadata(&path).map_err(on("stat"))?.len();
+    let size = fs::symlink_metadata(&path).map_err(FileError::on("stat", &path))?.len();
     if container.regular_file(inside).is_none() {
-        return Err(on("take")(io::Error::other("it is not a regular file")));
+        let error = io::Error::other("it is not a regular file");
+        return Err(FileError::on("take", path)(error).into());
     }
     container.take_over(inside)?;
-    fs::rename(&path, target).map_err(on("rename"))?;
+    fs::rename(&path, target).map_err(FileError::on("rename", &path))?;
     Ok(size)
 }

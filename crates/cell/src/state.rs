@@ -14,7 +14,6 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -32,17 +31,7 @@ pub enum StateError {
     /// No directory is named and there is no home.
     #[error("no place for this cell's state: set CELL_HOME or HOME to a directory")]
     NoHome,
-    /// A directory or a lock can't be made.
-    #[error("{call} {}", path.display())]
-    System {
-        /// What failed: `mkdir`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file can't be read or written.
+    /// A file, a directory or a lock can't be read or made.
     #[error(transparent)]
     File(#[from] FileError),
     /// `app.json` is not what this cell wrote.
@@ -156,10 +145,9 @@ impl State {
     /// All apps, by name.
     pub fn apps(&self) -> Result<Vec<AppDirectory>, StateError> {
         let path = self.root.join("apps");
-        let on = |source| StateError::System { call: "read", path: path.clone(), source };
         let mut apps = Vec::new();
-        for entry in fs::read_dir(&path).map_err(on)? {
-            let entry = entry.map_err(on)?;
+        for entry in fs::read_dir(&path).map_err(FileError::on("read", &path))? {
+            let entry = entry.map_err(FileError::on("read", &path))?;
             if let Ok(name) = entry.file_name().into_string() {
                 apps.push(AppDirectory { name, path: entry.path() });
             }
@@ -190,21 +178,17 @@ impl AppDirectory {
     /// Keeps other cells from the same work; [`StateError::Busy`] when one is at it.
     pub fn lock(&self, work: Work) -> Result<Lock, StateError> {
         let path = self.place(work.lock());
-        let on = |call| {
-            let path = path.clone();
-            move |source| StateError::System { call, path, source }
-        };
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .mode(0o600)
             .open(&path)
-            .map_err(on("open"))?;
+            .map_err(FileError::on("open", &path))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Lock { _file: file }),
             Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy(self.name.clone())),
-            Err((_, errno)) => Err(on("lock")(errno.into())),
+            Err((_, errno)) => Err(FileError::on("lock", path)(errno.into()).into()),
         }
     }
 
@@ -217,8 +201,7 @@ impl AppDirectory {
     pub fn clean_up(&self, work: Work, _held: &Lock) -> Result<bool, StateError> {
         let path = self.place(work.containers());
         let was_there = path.exists();
-        let on = |source| StateError::System { call: "remove", path: path.clone(), source };
-        remains::remove(&path).map_err(on)?;
+        remains::remove(&path).map_err(FileError::on("remove", &path))?;
         Ok(was_there)
     }
 
@@ -243,13 +226,13 @@ impl AppDirectory {
 /// Writes a file that only its owner may read, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     if !path.exists() {
-        let on = |source| StateError::System { call: "open", path: path.to_owned(), source };
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(on)?;
+        let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+        made.map_err(FileError::on("open", path))?;
     }
     Ok(file::write(path, bytes)?)
 }
 
 fn make_directory(path: &Path) -> Result<(), StateError> {
-    let on = |source| StateError::System { call: "mkdir", path: path.to_owned(), source };
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(on)
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    Ok(made.map_err(FileError::on("mkdir", path))?)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use file_server::{FileServer, Serving};
 use lifecycle::download::{Asset, Cache, Checksum, DownloadError, Held, PLATFORM_LIMIT};
 use lifecycle::environment::Environment;
+use lifecycle::file::FileError;
 use lifecycle::http::Client;
 use lifecycle::http::transfer::TIMEOUTS;
 use lifecycle::url::{Url, UrlError};
@@ -27,15 +28,8 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 #[derive(Debug, thiserror::Error)]
 pub enum WarehouseError {
     /// A file can't be offered.
-    #[error("{call} {}", path.display())]
-    System {
-        /// What failed: `open`.
-        call: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The file server does not start.
     #[error(transparent)]
     Server(#[from] file_server::Error),
@@ -74,13 +68,13 @@ impl Warehouse {
     /// That of `state`.
     pub fn open(state: &State, environment: &Environment) -> Result<Self, WarehouseError> {
         let downloads = state.place("downloads");
-        let on = |source| WarehouseError::System { call: "mkdir", path: downloads.clone(), source };
         let client = Client::new(environment, TIMEOUTS);
         Ok(Self {
             served: state.place("served"),
             last_port: state.place("served-port"),
             lock: state.place("served-lock"),
-            cache: Cache::open(&downloads, PLATFORM_LIMIT, client).map_err(on)?,
+            cache: Cache::open(&downloads, PLATFORM_LIMIT, client)
+                .map_err(FileError::on("mkdir", &downloads))?,
         })
     }
 
@@ -106,9 +100,7 @@ impl Warehouse {
 
     /// Fetches a file of this machine, unpacked, by way of the file server and with its checksum.
     pub fn directory(&self, file: &Path) -> Result<Held, WarehouseError> {
-        let on =
-            |call| move |source| WarehouseError::System { call, path: file.to_owned(), source };
-        let checksum = Checksum::sha256_of(file).map_err(on("read"))?;
+        let checksum = Checksum::sha256_of(file).map_err(FileError::on("read", file))?;
         let sum = checksum.value();
         let up = self.serve()?;
         let served = self.served.join(sum);
@@ -121,10 +113,9 @@ impl Warehouse {
             if copied.is_err() {
                 let _swept_next_time = fs::remove_file(&partial);
             }
-            copied.map_err(|source| {
-                let is_full = source.kind() == io::ErrorKind::StorageFull;
-                let path = if is_full { served.clone() } else { file.to_owned() };
-                WarehouseError::System { call: "copy", path, source }
+            copied.map_err(|error| {
+                let is_full = error.kind() == io::ErrorKind::StorageFull;
+                FileError::on("copy", if is_full { &served } else { file })(error)
             })?;
         }
         let url = Url::parse(&format!("{}{sum}", up.serving.url()))?;
@@ -140,10 +131,9 @@ impl Warehouse {
 }
 
 fn lock(path: &Path) -> Result<Flock<File>, WarehouseError> {
-    let on = |call| move |source| WarehouseError::System { call, path: path.to_owned(), source };
     let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path);
-    Flock::lock(file.map_err(on("open"))?, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| on("lock")(errno.into()))
+    Flock::lock(file.map_err(FileError::on("open", path))?, FlockArg::LockExclusive)
+        .map_err(|(_, errno)| FileError::on("lock", path)(errno.into()).into())
 }
 
 /// Removes what a cell that was killed copied half, and what nobody asked for lately.

@@ -5,6 +5,8 @@ use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use lifecycle::file::FileError;
+
 use super::{ContainerError, Contents, file};
 use crate::recipe::{Action, HOME, LIFECYCLE};
 
@@ -13,11 +15,11 @@ pub(super) fn make(directory: &Path, contents: Contents<'_>) -> Result<(), Conta
     for inside in ["", "/tmp/buildpacks", "/tmp/app", HOME] {
         let path = file(directory, inside);
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(ContainerError::on("mkdir", &path))?;
+        made.map_err(FileError::on("mkdir", &path))?;
     }
     let link = |to: &Path, inside: &str| {
         let path = file(directory, inside);
-        symlink(to, &path).map_err(ContainerError::on("symlink", &path))
+        symlink(to, &path).map_err(FileError::on("symlink", path))
     };
     link(contents.lifecycle, LIFECYCLE)?;
     for (name, path) in contents.buildpacks {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lifecycle::file;
+use lifecycle::file::{self, FileError};
 use nix::sys::prctl::set_child_subreaper;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, kill};
@@ -79,16 +79,15 @@ impl Oci {
         root: &Path,
         contents: Contents<'_>,
     ) -> Result<Self, ContainerError> {
-        fs::read_dir(root).map_err(ContainerError::on("open", root))?;
+        fs::read_dir(root).map_err(FileError::on("open", root))?;
         let ids = Ids::own()?;
         make_directories(directory, &ids)?;
-        let init = Init::own().map_err(ContainerError::on("read", Path::new("/proc/self")))?;
+        let init = Init::own().map_err(FileError::on("read", "/proc/self"))?;
         let binds = binds(directory, root, &init, contents)?;
         let name = format!("piecrust-{}", Uuid::new_v4());
         let own = directory.join(RUNTIMES);
-        DirBuilder::new().mode(0o700).create(&own).map_err(ContainerError::on("mkdir", &own))?;
-        file::create(&own.join(NAME), name.as_bytes())
-            .map_err(ContainerError::on("write", &own))?;
+        DirBuilder::new().mode(0o700).create(&own).map_err(FileError::on("mkdir", &own))?;
+        file::create(&own.join(NAME), name.as_bytes()).map_err(FileError::on("write", &own))?;
         let mut oci = Self {
             runtime: runtime.to_owned(),
             directory: own.clone(),
@@ -96,10 +95,10 @@ impl Oci {
             name: name.clone(),
             init: None,
             alive: None,
-            silence: pipe().map_err(ContainerError::on("pipe", &own))?,
+            silence: pipe().map_err(FileError::on("pipe", &own))?,
             started: AtomicU32::new(0),
         };
-        let place = stage::find(&binds).map_err(ContainerError::on("mount", root))?;
+        let place = stage::find(&binds).map_err(FileError::on("mount", root))?;
         let stage = Stage { root, changes: own.join("changes"), work: own.join("work"), place };
         for path in [&stage.changes, &stage.work] {
             // Over the stack's, it is the root directory.
@@ -125,16 +124,16 @@ impl Oci {
     fn boot(&mut self, stage: &Stage<'_>, shape: Shape<'_>) -> Result<(), ContainerError> {
         // Whatever the runtime starts is this process's to wait for.
         set_child_subreaper(true)
-            .map_err(|errno| ContainerError::on("prctl", &self.directory)(errno.into()))?;
-        let (stdin, alive) = pipe().map_err(ContainerError::on("pipe", &self.directory))?;
+            .map_err(|errno| FileError::on("prctl", &self.directory)(errno.into()))?;
+        let (stdin, alive) = pipe().map_err(FileError::on("pipe", &self.directory))?;
         let log = self.directory.join("log");
         let said = fs::File::create(self.directory.join("said"));
-        let said = said.map_err(ContainerError::on("open", &self.directory))?;
+        let said = said.map_err(FileError::on("open", &self.directory))?;
         let pid_file = self.directory.join("pid");
         let mut command = self.command("run", &log);
         command.args(["--detach", "--pid-file"]).arg(&pid_file);
         command.arg("--bundle").arg(&self.directory).arg(&self.name);
-        let (answer, stdout) = pipe().map_err(ContainerError::on("pipe", &self.directory))?;
+        let (answer, stdout) = pipe().map_err(FileError::on("pipe", &self.directory))?;
         command.stdin(stdin).stdout(stdout).stderr(said);
         let config = self.directory.join("config.json");
         let status = stage.play(|may_change| {
@@ -143,11 +142,11 @@ impl Oci {
             command.status()
         });
         drop(command);
-        if !status.map_err(ContainerError::on("start", &self.runtime))?.success() {
+        if !status.map_err(FileError::on("start", &self.runtime))?.success() {
             let reason = reason(&log, &self.directory.join("said"));
             return Err(ContainerError::Runtime { runtime: self.runtime.clone(), reason });
         }
-        self.init = Some(read_pid(&pid_file).map_err(ContainerError::on("read", &pid_file))?);
+        self.init = Some(read_pid(&pid_file).map_err(FileError::on("read", &pid_file))?);
         self.alive = Some(alive);
         let mut line = String::new();
         let _none = BufReader::new(answer).read_line(&mut line);
@@ -208,7 +207,7 @@ impl Oci {
                 thread::sleep(PAUSE);
             }
         }
-        self.cgroup.remove().map_err(ContainerError::on("remove cgroup", Path::new(&self.name)))
+        Ok(self.cgroup.remove().map_err(FileError::on("remove cgroup", &self.name))?)
     }
 }
 
@@ -248,7 +247,7 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(ContainerError::on("mkdir", directory))?;
+        .map_err(FileError::on("mkdir", directory))?;
     for (inside, mode) in PRIVATE {
         let owner = if USERS.contains(&inside) { VCAP } else { ids.root };
         make_directory(&place(directory, inside), mode, owner)?;
@@ -257,11 +256,11 @@ fn make_directories(directory: &Path, ids: &Ids) -> Result<(), ContainerError> {
 }
 
 fn make_directory(path: &Path, mode: u32, owner: u32) -> Result<(), ContainerError> {
-    DirBuilder::new().recursive(true).create(path).map_err(ContainerError::on("mkdir", path))?;
+    DirBuilder::new().recursive(true).create(path).map_err(FileError::on("mkdir", path))?;
     // Whatever the umask is.
     fs::set_permissions(path, Permissions::from_mode(mode))
-        .map_err(ContainerError::on("chmod", path))?;
-    chown(path, Some(owner), Some(owner)).map_err(ContainerError::on("chown", path))
+        .map_err(FileError::on("chmod", path))?;
+    Ok(chown(path, Some(owner), Some(owner)).map_err(FileError::on("chown", path))?)
 }
 
 /// What the container sees beside its root.
@@ -288,14 +287,14 @@ fn binds(
             .recursive(true)
             .create(point.parent().unwrap_or(directory))
             .and_then(|()| file::create(&point, b""));
-        made.map_err(ContainerError::on("write", &point))?;
+        made.map_err(FileError::on("write", &point))?;
     }
     binds.extend(init.files.iter().cloned());
     binds.push(shown(contents.lifecycle, LIFECYCLE));
     for (name, path) in contents.buildpacks {
         let inside = format!("/tmp/buildpacks/{name}");
         let point = place(directory, &inside);
-        fs::create_dir(&point).map_err(ContainerError::on("mkdir", &point))?;
+        fs::create_dir(&point).map_err(FileError::on("mkdir", &point))?;
         binds.push(shown(path, &inside));
     }
     let user = format!("{USER}:x:{VCAP}:{VCAP}::{HOME}:/bin/bash");
@@ -304,7 +303,7 @@ fn binds(
         let known = fs::read_to_string(place(root, inside)).unwrap_or_default();
         let written = file::create(&path, with_line(&known, &line).as_bytes())
             .and_then(|()| fs::set_permissions(&path, Permissions::from_mode(0o644)));
-        written.map_err(ContainerError::on("write", &path))?;
+        written.map_err(FileError::on("write", &path))?;
         binds.push(shown(&path, inside));
     }
     // The network is the machine's own, and so are its names.
