@@ -13,7 +13,7 @@ use crate::container::Isolation;
 /// How an instance is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum CheckKind {
+pub(crate) enum CheckKind {
     /// Whether the port accepts connections.
     Port,
     /// Whether a GET gives 200.
@@ -24,88 +24,88 @@ pub enum CheckKind {
 
 /// A health check, times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Check {
+pub(crate) struct Check {
     /// What is asked.
-    pub kind: CheckKind,
+    pub(crate) kind: CheckKind,
     /// The path of a GET.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     /// Limit of one check.
-    pub timeout_ms: u64,
+    pub(crate) timeout_ms: u64,
     /// From one check to the next, once the instance is up.
-    pub interval_ms: u64,
+    pub(crate) interval_ms: u64,
 }
 
 impl Check {
     /// The platform's defaults (its contract, 5.4) for a check of `kind`.
-    pub fn new(kind: CheckKind) -> Self {
+    pub(crate) fn new(kind: CheckKind) -> Self {
         Self { kind, endpoint: "/".to_owned(), timeout_ms: 1000, interval_ms: 30_000 }
     }
 }
 
 /// A process type, as many instances as it has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Process {
+pub(crate) struct Process {
     /// `web`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The user's start command; `None` for the droplet's.
-    pub command: Option<String>,
+    pub(crate) command: Option<String>,
     /// MiB.
-    pub memory: u64,
+    pub(crate) memory: u64,
     /// MiB.
-    pub disk: u64,
+    pub(crate) disk: u64,
     /// How many of it run.
-    pub instances: u32,
+    pub(crate) instances: u32,
     /// How long it may take until healthy.
-    pub start_timeout_ms: u64,
+    pub(crate) start_timeout_ms: u64,
     /// Start-up and liveness.
-    pub health: Check,
+    pub(crate) health: Check,
     /// Readiness, if any.
-    pub readiness: Option<Check>,
+    pub(crate) readiness: Option<Check>,
 }
 
 /// A process beside others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sidecar {
+pub(crate) struct Sidecar {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Beside which process types.
-    pub process_types: Vec<String>,
+    pub(crate) process_types: Vec<String>,
     /// Its start command.
-    pub command: String,
+    pub(crate) command: String,
     /// MiB; `None` for the process's.
-    pub memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
 }
 
 /// An app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct App {
+pub(crate) struct App {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its identity, the same over pushes: a UUID.
-    pub guid: String,
+    pub(crate) guid: String,
     /// The version of what runs: a UUID, new with each push.
-    pub version: String,
+    pub(crate) version: String,
     /// Its stack.
-    pub stack: String,
+    pub(crate) stack: String,
     /// What machine its programs are for, as `uname -m` says it; none for this one's.
     #[serde(default)]
-    pub architecture: Option<String>,
+    pub(crate) architecture: Option<String>,
     /// What walls its containers have.
     #[serde(default)]
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
     /// The user's variables.
-    pub environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     /// `VCAP_SERVICES`.
-    pub services: Value,
+    pub(crate) services: Value,
     /// Its process types, `web` first.
-    pub processes: Vec<Process>,
+    pub(crate) processes: Vec<Process>,
     /// Its sidecars.
-    pub sidecars: Vec<Sidecar>,
+    pub(crate) sidecars: Vec<Sidecar>,
     /// What staging found: command by process type.
-    pub staged_commands: BTreeMap<String, String>,
+    pub(crate) staged_commands: BTreeMap<String, String>,
     /// `execution_metadata` of `result.json`.
-    pub execution_metadata: String,
+    pub(crate) execution_metadata: String,
 }
 
 /// Memory of staging at least, and disk, in MiB (platform contract, 3.1).
-pub const STAGING_MEMORY: u64 = 1024;
+pub(crate) const STAGING_MEMORY: u64 = 1024;

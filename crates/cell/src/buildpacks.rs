@@ -49,18 +49,18 @@ pub enum BuildpackError {
 
 /// A buildpack that the builder is told of.
 #[derive(Debug)]
-pub struct Buildpack {
+pub(crate) struct Buildpack {
     /// Its name for people.
-    pub name: String,
+    pub(crate) name: String,
     /// Its key in `-buildpackOrder`.
-    pub key: String,
+    pub(crate) key: String,
     /// Where it is unpacked; `None` for one by URL, which the builder fetches itself.
-    pub place: Option<Place>,
+    pub(crate) place: Option<Place>,
 }
 
 /// An unpacked buildpack.
 #[derive(Debug)]
-pub enum Place {
+pub(crate) enum Place {
     /// A directory of the user's.
     Own(PathBuf),
     /// One out of a zip, kept while it is used.
@@ -69,7 +69,7 @@ pub enum Place {
 
 impl Place {
     /// The directory.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Self::Own(path) => path,
             Self::Fetched(held) => held.path(),
@@ -77,7 +77,7 @@ impl Place {
     }
 
     /// What was downloaded for it.
-    pub fn size(&self) -> Option<Size> {
+    pub(crate) fn size(&self) -> Option<Size> {
         match self {
             Self::Own(_) => None,
             Self::Fetched(held) => Some(held.size()),
@@ -87,13 +87,13 @@ impl Place {
 
 impl Buildpack {
     /// The name of its directory in `/tmp/buildpacks`: the key's xxHash64 in hex (platform contract, 3.2).
-    pub fn directory_name(&self) -> String {
+    pub(crate) fn directory_name(&self) -> String {
         format!("{:016x}", XxHash64::oneshot(0, self.key.as_bytes()))
     }
 }
 
 /// The buildpacks asked for, in order; with none asked for all of the stack's. Paths are relative to `directory`.
-pub fn choose(
+pub(crate) fn choose(
     asked: &[String],
     stack: &Stack,
     directory: &Path,

@@ -35,7 +35,7 @@ const BUILDPACKS: [(&str, Files); 4] = [
 ];
 
 /// The stack `host`.
-pub fn stack(state: &State) -> Result<Stack, StateError> {
+pub(crate) fn stack(state: &State) -> Result<Stack, StateError> {
     Ok(Stack {
         name: HOST.to_owned(),
         description: "this machine's own files".to_owned(),
@@ -47,7 +47,7 @@ pub fn stack(state: &State) -> Result<Stack, StateError> {
 
 /// Gives a stack those of its buildpacks that are in this program, where its file does not say where they are and they
 /// are not beside it.
-pub fn complete(stack: &mut Stack, state: &State) -> Result<(), StateError> {
+pub(crate) fn complete(stack: &mut Stack, state: &State) -> Result<(), StateError> {
     let is_missing = |it: &&mut Buildpack| !it.is_given && !it.location.exists();
     let missing: Vec<_> = stack.buildpacks.iter_mut().filter(is_missing).collect();
     if missing.is_empty() {

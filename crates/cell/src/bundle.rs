@@ -55,7 +55,7 @@ pub enum BundleError {
 }
 
 /// Fetches the bundle for `architecture`: `given` as a file or URL, or what is beside this program.
-pub fn fetch(
+pub(crate) fn fetch(
     given: Option<&str>,
     architecture: &Architecture,
     state: &State,

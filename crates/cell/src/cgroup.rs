@@ -17,25 +17,25 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The cgroup of one container, by its name at the top of each hierarchy. Clones are the same.
 #[derive(Debug, Clone)]
-pub struct Cgroup {
+pub(crate) struct Cgroup {
     name: String,
 }
 
 impl Cgroup {
     /// The cgroup called `name`, which need not be there.
-    pub fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned() }
     }
 
     /// Whether this process may make any.
-    pub fn can_be_made() -> bool {
+    pub(crate) fn can_be_made() -> bool {
         let memory = Path::new(HIERARCHIES).join("memory");
         let place = if memory.is_dir() { memory } else { Path::new(HIERARCHIES).to_owned() };
         access(&place, AccessFlags::W_OK).is_ok()
     }
 
     /// Whether the kernel has killed a process of it for its memory.
-    pub fn ran_out_of_memory(&self) -> bool {
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
         let files = ["memory.events", "memory.oom_control"];
         let texts = self.directories().into_iter().flat_map(|directory| {
             files.map(|file| fs::read_to_string(directory.join(file)).unwrap_or_default())
@@ -44,7 +44,7 @@ impl Cgroup {
     }
 
     /// Kills what is in it and removes it. One that is not there is no trouble.
-    pub fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         let deadline = Instant::now() + DYING;
         loop {
             let directories = self.directories();

@@ -4,11 +4,11 @@
 //! than the platform's; with [`Isolation::Oci`] an OCI runtime makes it, and paths are the platform's own. Either way
 //! its private files are in one directory, as they are in the container.
 
-pub mod ids;
+pub(crate) mod ids;
 mod init;
 mod none;
 mod oci;
-pub mod spec;
+pub(crate) mod spec;
 mod stage;
 
 use std::fs;
@@ -59,7 +59,7 @@ pub enum ContainerError {
 /// What walls a container has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Isolation {
+pub(crate) enum Isolation {
     /// None: plain processes of this machine in a directory of their own.
     #[default]
     None,
@@ -74,18 +74,18 @@ pub enum Isolation {
 
 /// What is put into a container.
 #[derive(Debug, Clone, Copy)]
-pub struct Contents<'a> {
+pub(crate) struct Contents<'a> {
     /// The unpacked lifecycle bundle: `/tmp/lifecycle`.
-    pub lifecycle: &'a Path,
+    pub(crate) lifecycle: &'a Path,
     /// Unpacked buildpacks by the name of their directory in `/tmp/buildpacks`.
-    pub buildpacks: &'a [(String, PathBuf)],
+    pub(crate) buildpacks: &'a [(String, PathBuf)],
     /// What all that is in it may use, in MiB, where that can be limited.
-    pub memory: u64,
+    pub(crate) memory: u64,
 }
 
 /// A container on this machine; gone, with its processes and files, once [`Container::destroy`] returns.
 #[derive(Debug)]
-pub struct Container {
+pub(crate) struct Container {
     directory: PathBuf,
     walls: Walls,
 }
@@ -98,7 +98,7 @@ enum Walls {
 
 impl Container {
     /// Makes one whose files are in `directory`, which must not be there.
-    pub fn create(
+    pub(crate) fn create(
         directory: &Path,
         isolation: &Isolation,
         contents: Contents<'_>,
@@ -119,24 +119,24 @@ impl Container {
     }
 
     /// Where this machine has the place `inside`: `/tmp` and `/home/vcap` are private, other places are not here.
-    pub fn file(&self, inside: &str) -> PathBuf {
+    pub(crate) fn file(&self, inside: &str) -> PathBuf {
         file(&self.directory, inside)
     }
 
     /// The same where there is a regular file: links and pipes may be traps.
-    pub fn regular_file(&self, inside: &str) -> Option<PathBuf> {
+    pub(crate) fn regular_file(&self, inside: &str) -> Option<PathBuf> {
         let path = self.file(inside);
         fs::symlink_metadata(&path).is_ok_and(|it| it.is_file()).then_some(path)
     }
 
     /// Unpacks an archive into the place `inside`, for the container's user.
-    pub fn unpack(&self, archive: &Path, inside: &str) -> Result<(), UnpackError> {
+    pub(crate) fn unpack(&self, archive: &Path, inside: &str) -> Result<(), UnpackError> {
         unpack(archive, &self.file(inside))?;
         self.give(inside)
     }
 
     /// Gives what is at the place `inside` to the container's user.
-    pub fn hand_over(&self, inside: &str) -> Result<(), ContainerError> {
+    pub(crate) fn hand_over(&self, inside: &str) -> Result<(), ContainerError> {
         Ok(self.give(inside)?)
     }
 
@@ -148,7 +148,7 @@ impl Container {
     }
 
     /// Makes what is at the place `inside` this process's own again.
-    pub fn take_over(&self, inside: &str) -> Result<(), ContainerError> {
+    pub(crate) fn take_over(&self, inside: &str) -> Result<(), ContainerError> {
         let (user, group) = (nix::unistd::geteuid(), nix::unistd::getegid());
         match self.walls {
             Walls::Oci(_) => Ok(give_to(&self.file(inside), user.as_raw(), group.as_raw())?),
@@ -157,12 +157,12 @@ impl Container {
     }
 
     /// Starts a program in it, in its home directory; what it says goes to `log`.
-    pub fn start(&self, action: &Action, index: u32, log: &Log) -> io::Result<Process> {
+    pub(crate) fn start(&self, action: &Action, index: u32, log: &Log) -> io::Result<Process> {
         self.process(action, &format!("{}/{index}", action.source), &Said::Log(log.clone()))
     }
 
     /// Starts a health check in it.
-    pub fn check(&self, action: &Action) -> Result<Check, Verdict> {
+    pub(crate) fn check(&self, action: &Action) -> Result<Check, Verdict> {
         Check::start(|said| self.process(action, "HEALTH", said))
     }
 
@@ -174,7 +174,7 @@ impl Container {
     }
 
     /// Ends all that runs in it, where walls make sure of that; its files stay.
-    pub fn halt(&mut self) -> Result<(), ContainerError> {
+    pub(crate) fn halt(&mut self) -> Result<(), ContainerError> {
         match &mut self.walls {
             Walls::None => Ok(()),
             Walls::Oci(oci) => oci.halt(),
@@ -182,7 +182,7 @@ impl Container {
     }
 
     /// Ends all that runs in it and removes it.
-    pub fn destroy(&mut self) -> Result<(), ContainerError> {
+    pub(crate) fn destroy(&mut self) -> Result<(), ContainerError> {
         let halted = self.halt();
         remains::remove(&self.directory).map_err(FileError::on("remove", &self.directory))?;
         halted
@@ -190,7 +190,7 @@ impl Container {
 }
 
 /// The cgroup of the OCI container whose files are in `directory`, if one was made there.
-pub fn cgroup_of(directory: &Path) -> Option<Cgroup> {
+pub(crate) fn cgroup_of(directory: &Path) -> Option<Cgroup> {
     let name = fs::read_to_string(directory.join(oci::RUNTIMES).join(oci::NAME)).ok()?;
     Some(Cgroup::named(&name))
 }

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -9,12 +10,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::instance::Status;
+use crate::instance::status::Status;
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Question {
+pub(crate) enum Question {
     /// How are the instances?
     Status,
     /// Stop them all; answered once they are gone.
@@ -23,13 +24,20 @@ pub enum Question {
 
 /// An instance, and how it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// `web`.
-    pub process: String,
+    pub(crate) process: String,
     /// From 0.
-    pub index: u32,
+    pub(crate) index: u32,
     /// How it is.
-    pub status: Status,
+    pub(crate) status: Status,
+}
+
+impl Report {
+    /// Where the instance answers.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.status.port)
+    }
 }
 
 /// A question is no longer than this, in bytes.
@@ -38,7 +46,7 @@ const LONGEST: u64 = 1 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Listens in the app's directory; what was left there by a supervisor that is no more is replaced.
-pub fn listen(directory: &Path) -> io::Result<UnixListener> {
+pub(crate) fn listen(directory: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(directory.join("control")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -48,7 +56,7 @@ pub fn listen(directory: &Path) -> io::Result<UnixListener> {
 }
 
 /// Asks the supervisor of the app in `directory`.
-pub fn ask(directory: &Path, question: &Question) -> io::Result<Vec<Report>> {
+pub(crate) fn ask(directory: &Path, question: &Question) -> io::Result<Vec<Report>> {
     let (_open, path) = short(directory)?;
     let mut stream = UnixStream::connect(path)?;
     serde_json::to_writer(&stream, question)?;
@@ -59,7 +67,7 @@ pub fn ask(directory: &Path, question: &Question) -> io::Result<Vec<Report>> {
 }
 
 /// The question on a connection.
-pub fn question(stream: &UnixStream) -> io::Result<Question> {
+pub(crate) fn question(stream: &UnixStream) -> io::Result<Question> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut line = String::new();
     BufReader::new(stream.take(LONGEST)).read_line(&mut line)?;
@@ -67,7 +75,7 @@ pub fn question(stream: &UnixStream) -> io::Result<Question> {
 }
 
 /// Answers it.
-pub fn answer(stream: &UnixStream, reports: &[Report]) -> io::Result<()> {
+pub(crate) fn answer(stream: &UnixStream, reports: &[Report]) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     Ok(serde_json::to_writer(stream, reports)?)
 }

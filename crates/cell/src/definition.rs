@@ -76,21 +76,21 @@ pub enum DefinitionError {
 
 /// What an app is to be, and where it comes from.
 #[derive(Debug)]
-pub struct Definition {
+pub(crate) struct Definition {
     /// The app, not staged yet.
-    pub app: App,
+    pub(crate) app: App,
     /// Its files.
-    pub files: PathBuf,
+    pub(crate) files: PathBuf,
     /// The buildpacks asked for.
-    pub buildpacks: Vec<String>,
+    pub(crate) buildpacks: Vec<String>,
     /// What paths of buildpacks are relative to.
-    pub base: PathBuf,
+    pub(crate) base: PathBuf,
     /// What was passed over.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads manifest, variables and services, and puts the flags over them: all apps of the manifest, or the one named.
-pub fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
+pub(crate) fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
     if !flags.directory.is_dir() {
         return Err(DefinitionError::Directory(flags.directory.clone()));
     }
@@ -207,7 +207,7 @@ fn app(name: String, stack: Option<String>, services: Value, wanted: manifest::A
 }
 
 /// An app of which there is only a droplet: one web process, started as the droplet says, or by `command`.
-pub fn of_droplet(name: &str, command: Option<String>) -> App {
+pub(crate) fn of_droplet(name: &str, command: Option<String>) -> App {
     let web = manifest::Process { command, ..web() };
     let wanted = manifest::App { processes: vec![web], ..manifest::App::default() };
     app(name.to_owned(), Some(crate::stacks::HOST.to_owned()), json!({}), wanted)

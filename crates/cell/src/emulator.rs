@@ -29,7 +29,7 @@ pub enum EmulatorError {
 }
 
 /// The emulator for `architecture`.
-pub fn of(architecture: &Architecture) -> Result<PathBuf, EmulatorError> {
+pub(crate) fn of(architecture: &Architecture) -> Result<PathBuf, EmulatorError> {
     let entries = fs::read_dir(KNOWN).into_iter().flatten().filter_map(Result::ok);
     let texts = entries.filter_map(|entry| fs::read_to_string(entry.path()).ok());
     find(architecture, texts)

@@ -19,7 +19,7 @@ pub struct FieldError {
 
 /// What is left of a mapping, and where it stands.
 #[derive(Debug)]
-pub struct Fields {
+pub(crate) struct Fields {
     document: &'static str,
     place: String,
     values: Map<String, Value>,
@@ -27,7 +27,11 @@ pub struct Fields {
 
 impl Fields {
     /// The mapping that stands at `place` of `document` (empty for the document itself).
-    pub fn new(document: &'static str, place: &str, value: Value) -> Result<Self, FieldError> {
+    pub(crate) fn new(
+        document: &'static str,
+        place: &str,
+        value: Value,
+    ) -> Result<Self, FieldError> {
         match value {
             Value::Object(values) => Ok(Self { document, place: place.to_owned(), values }),
             Value::Null => Ok(Self { document, place: place.to_owned(), values: Map::new() }),
@@ -42,17 +46,17 @@ impl Fields {
     }
 
     /// The place of a field.
-    pub fn below(&self, key: &str) -> String {
+    pub(crate) fn below(&self, key: &str) -> String {
         if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
     }
 
     /// The error of a field.
-    pub fn misfit(&self, key: &str, problem: &str) -> FieldError {
+    pub(crate) fn misfit(&self, key: &str, problem: &str) -> FieldError {
         FieldError { place: self.below(key), problem: problem.to_owned() }
     }
 
     /// A field's value; `None` when it is missing or null.
-    pub fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, FieldError> {
+    pub(crate) fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, FieldError> {
         match self.values.remove(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => {
@@ -63,12 +67,12 @@ impl Fields {
     }
 
     /// A field that must be there.
-    pub fn required<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, FieldError> {
+    pub(crate) fn required<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, FieldError> {
         self.take(key)?.ok_or_else(|| self.misfit(key, "is missing"))
     }
 
     /// Whole seconds, at least one.
-    pub fn seconds(&mut self, key: &str) -> Result<Option<Duration>, FieldError> {
+    pub(crate) fn seconds(&mut self, key: &str) -> Result<Option<Duration>, FieldError> {
         match self.take::<u32>(key)? {
             Some(0) => Err(self.misfit(key, "must be at least 1 second")),
             seconds => Ok(seconds.map(|seconds| Duration::from_secs(seconds.into()))),
@@ -76,7 +80,7 @@ impl Fields {
     }
 
     /// A mapping to texts; other values become the JSON that the Cloud Controller makes of them.
-    pub fn texts(&mut self, key: &str) -> Result<BTreeMap<String, String>, FieldError> {
+    pub(crate) fn texts(&mut self, key: &str) -> Result<BTreeMap<String, String>, FieldError> {
         let values: Map<String, Value> = self.take(key)?.unwrap_or_default();
         let text = |value| match value {
             Value::String(text) => text,
@@ -87,7 +91,7 @@ impl Fields {
     }
 
     /// A list of mappings.
-    pub fn list(&mut self, key: &str) -> Result<Vec<Self>, FieldError> {
+    pub(crate) fn list(&mut self, key: &str) -> Result<Vec<Self>, FieldError> {
         let entries: Vec<Value> = self.take(key)?.unwrap_or_default();
         let place = self.below(key);
         let entry = |(index, value)| Self::new(self.document, &format!("{place}[{index}]"), value);
@@ -95,7 +99,7 @@ impl Fields {
     }
 
     /// One warning for each field nobody took; those of `elsewhere` mean something on a platform.
-    pub fn unknown(self, elsewhere: &[&str]) -> Vec<String> {
+    pub(crate) fn unknown(self, elsewhere: &[&str]) -> Vec<String> {
         let warning = |key: &String| {
             let place = self.below(key);
             if elsewhere.contains(&key.as_str()) {
@@ -108,7 +112,7 @@ impl Fields {
     }
 
     /// A warning for each field nobody took whose name is nearly one of `known`: `application`.
-    pub fn near_misses(self, known: &[&str]) -> Vec<String> {
+    pub(crate) fn near_misses(self, known: &[&str]) -> Vec<String> {
         let plain = |key: &str| key.to_lowercase().trim_end_matches('s').to_owned();
         let mut warnings = Vec::new();
         for key in self.values.keys() {

@@ -1,4 +1,4 @@
-//! An app's log on the terminal: what there is, and what comes.
+//! An app's log on the terminal: what there is, and what comes. `cell logs` is no more than that.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -7,14 +7,26 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use crate::command_line::Logs;
+use crate::error::CellError;
+use crate::push::Context;
 use crate::screen::Screen;
 
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// `cell logs`.
+pub(crate) fn logs(flags: &Logs, context: &Context) -> Result<(), CellError> {
+    let path = context.state.app(&flags.name)?.place("log");
+    let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
+    let mut follower = Follower::at_start(&path, &context.screen);
+    let printed = follower.follow(|_| flags.recent || interrupt.ends_reading());
+    printed.map_err(CellError::on(path.display().to_string()))
+}
+
 /// A reader of a log that may be replaced by a new one while it is read.
 #[derive(Debug)]
-pub struct Follower {
+pub(crate) struct Follower {
     path: PathBuf,
     reader: Option<BufReader<File>>,
     partial: Vec<u8>,
@@ -25,7 +37,7 @@ pub struct Follower {
 
 impl Follower {
     /// From the log's end as it is now.
-    pub fn at_end(path: &Path, screen: &Screen) -> io::Result<Self> {
+    pub(crate) fn at_end(path: &Path, screen: &Screen) -> io::Result<Self> {
         let mut follower = Self::at_start(path, screen);
         follower.open()?;
         if let Some(reader) = &mut follower.reader {
@@ -35,7 +47,7 @@ impl Follower {
     }
 
     /// From the log's start.
-    pub fn at_start(path: &Path, screen: &Screen) -> Self {
+    pub(crate) fn at_start(path: &Path, screen: &Screen) -> Self {
         let screen = screen.clone();
         Self {
             path: path.to_owned(),
@@ -47,7 +59,7 @@ impl Follower {
     }
 
     /// Prints what is new.
-    pub fn print(&mut self) -> io::Result<()> {
+    pub(crate) fn print(&mut self) -> io::Result<()> {
         loop {
             self.open()?;
             let Some(reader) = &mut self.reader else { return Ok(()) };
@@ -66,7 +78,7 @@ impl Follower {
     }
 
     /// Prints what comes until `is_over`, which is told the last line.
-    pub fn follow(&mut self, mut is_over: impl FnMut(&str) -> bool) -> io::Result<()> {
+    pub(crate) fn follow(&mut self, mut is_over: impl FnMut(&str) -> bool) -> io::Result<()> {
         loop {
             // Asked first: what was written before the end is still printed.
             let over = is_over(&self.last);

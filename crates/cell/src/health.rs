@@ -8,23 +8,23 @@ use crate::process::{Process, Reach, Said};
 
 /// What a check that ended says (platform contract, 5.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verdict {
+pub(crate) struct Verdict {
     /// Whether its exit status was 0.
-    pub passed: bool,
+    pub(crate) passed: bool,
     /// Its output and error, trimmed: the reason people read.
-    pub text: String,
+    pub(crate) text: String,
 }
 
 /// A check that runs.
 #[derive(Debug)]
-pub struct Check {
+pub(crate) struct Check {
     process: Process,
     said: Said,
 }
 
 impl Check {
     /// Starts it by `start`; one that can't be started has failed.
-    pub fn start(start: impl FnOnce(&Said) -> io::Result<Process>) -> Result<Self, Verdict> {
+    pub(crate) fn start(start: impl FnOnce(&Said) -> io::Result<Process>) -> Result<Self, Verdict> {
         let said = Said::kept();
         let failed = |text| Verdict { passed: false, text };
         let process = start(&said).map_err(|error| {
@@ -34,12 +34,12 @@ impl Check {
     }
 
     /// Reaches it while another thread waits.
-    pub fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> Reach {
         self.process.reach()
     }
 
     /// Waits for its end.
-    pub fn wait(self) -> Verdict {
+    pub(crate) fn wait(self) -> Verdict {
         let status = self.process.wait().map_or(1, |exit| exit.status);
         let text = match self.said.text() {
             said if said.is_empty() => format!("the health check exited with status {status}"),

@@ -27,29 +27,29 @@ const LONGEST_TEXT: u64 = 1 << 20;
 
 /// A droplet's content.
 #[derive(Debug, Default, PartialEq, Serialize)]
-pub struct Content {
+pub(crate) struct Content {
     /// Bytes of the files in it.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Files and links.
-    pub files: u64,
+    pub(crate) files: u64,
     /// `staging_info.yml`: the buildpack's name and the start command, one line each.
-    pub staging_info: Option<String>,
+    pub(crate) staging_info: Option<String>,
     /// `staging_report.json`: where it was staged.
-    pub staging_report: Option<Value>,
+    pub(crate) staging_report: Option<Value>,
     /// What the buildpacks call themselves, in their order: `deps/N/config.yml`.
-    pub buildpacks: BTreeMap<u64, String>,
+    pub(crate) buildpacks: BTreeMap<u64, String>,
     /// Commands by process type: all of them of an app's droplet, of a file what is started by default.
-    pub process_types: BTreeMap<String, String>,
+    pub(crate) process_types: BTreeMap<String, String>,
     /// Machines that programs in it are for, and how many programs.
-    pub architectures: BTreeMap<String, u64>,
+    pub(crate) architectures: BTreeMap<String, u64>,
     /// Bytes below each directory, up to two levels deep.
-    pub directories: BTreeMap<PathBuf, u64>,
+    pub(crate) directories: BTreeMap<PathBuf, u64>,
     /// The largest files, largest first.
-    pub largest: Vec<(PathBuf, u64)>,
+    pub(crate) largest: Vec<(PathBuf, u64)>,
 }
 
 /// Shows a droplet: a file, or that of an app.
-pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
+pub(crate) fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
     let mut path = PathBuf::from(&flags.droplet);
     let mut process_types = BTreeMap::new();
     // A directory of that name is the source of an app, most likely of this one.
@@ -77,7 +77,7 @@ pub fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> {
 }
 
 /// Reads a droplet's content.
-pub fn read(path: &Path) -> Result<Content, CellError> {
+pub(crate) fn read(path: &Path) -> Result<Content, CellError> {
     let content = read_archive(path);
     content.map_err(|source| CellError::Droplet { path: path.to_owned(), source })
 }

@@ -1,10 +1,12 @@
 //! One instance of a process, from its container to its end, as the platform's executor runs it
 //! (platform contract, 5): launcher, sidecars and SSH server live and die together, checks decide on its state.
 
+mod checks;
+pub(crate) mod status;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,7 +14,8 @@ use lifecycle::archive::unpack::UnpackError;
 use lifecycle::report::{chain, system_words};
 use uuid::Uuid;
 
-use crate::app::{App, Check, Process};
+use self::status::{Shared, change};
+use crate::app::{App, Process};
 use crate::container::{Container, ContainerError, Contents};
 use crate::health::Verdict;
 use crate::log::{Log, Stream};
@@ -22,32 +25,32 @@ use crate::recipe::{self, Action, HOME, Instance, KeyPair, Phase};
 use crate::stopper::Stopper;
 
 /// How long programs have between SIGTERM and SIGKILL.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// What an instance is made of.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The app.
-    pub app: App,
+    pub(crate) app: App,
     /// Which of its processes.
-    pub process: Process,
+    pub(crate) process: Process,
     /// Which of the process's instances.
-    pub index: u32,
+    pub(crate) index: u32,
     /// Where its container is made.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The unpacked lifecycle bundle.
-    pub lifecycle: PathBuf,
+    pub(crate) lifecycle: PathBuf,
     /// The droplet.
-    pub droplet: PathBuf,
+    pub(crate) droplet: PathBuf,
     /// The keys of its SSH server.
-    pub keys: KeyPair,
+    pub(crate) keys: KeyPair,
     /// Where all that is said goes.
-    pub log: Log,
+    pub(crate) log: Log,
 }
 
 /// What happens to an instance.
 #[derive(Debug)]
-pub enum Event {
+pub(crate) enum Event {
     /// One of its programs ended.
     Ended {
         /// Which: the source of its lines.
@@ -63,58 +66,12 @@ pub enum Event {
 
 /// How it ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ending {
+pub(crate) enum Ending {
     /// It was told to.
     Stopped,
     /// By itself, or by its checks: why.
     Crashed(String),
 }
-
-/// What people are told about an instance.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Status {
-    /// Where it stands.
-    pub state: State,
-    /// Whether readiness checks let requests through.
-    pub ready: bool,
-    /// The app's port.
-    pub port: u16,
-    /// The SSH server's.
-    pub ssh_port: u16,
-    /// How often it crashed since it was pushed.
-    pub crashes: u32,
-    /// Why it crashed last.
-    pub reason: Option<String>,
-}
-
-/// Where an instance stands, in the platform's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Not healthy yet.
-    Starting,
-    /// Healthy.
-    Running,
-    /// Ended by itself; it may be started again.
-    Crashed,
-    /// Not to run.
-    Down,
-}
-
-impl State {
-    /// Its word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Crashed => "crashed",
-            Self::Down => "down",
-        }
-    }
-}
-
-/// A status that the supervisor reads while the instance changes it.
-pub type Shared = Arc<Mutex<Status>>;
 
 /// Why an instance could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -130,7 +87,7 @@ enum StartError {
 }
 
 /// Runs the instance until it ends. Nothing of it is left afterwards.
-pub fn run(plan: &Plan, status: &Shared, stopper: &Stopper) -> Ending {
+pub(crate) fn run(plan: &Plan, status: &Shared, stopper: &Stopper) -> Ending {
     let (sender, events) = mpsc::channel();
     stopper.attach(sender.clone());
     match Life::begin(plan, status, sender) {
@@ -224,24 +181,6 @@ impl<'a> Life<'a> {
         Ok(())
     }
 
-    /// Starts a check; `false` where there is nothing to check.
-    fn check(&mut self, check: &Check, phase: Phase) -> bool {
-        let Some(action) = recipe::health(&self.plan.process, check, phase, &self.instance) else {
-            return false;
-        };
-        let sender = self.sender.clone();
-        match self.container.check(&action) {
-            Ok(check) => {
-                self.checks.push(check.reach());
-                thread::spawn(move || sender.send(Event::Checked(phase, check.wait())));
-            }
-            Err(verdict) => {
-                let _nobody_waits = sender.send(Event::Checked(phase, verdict));
-            }
-        }
-        true
-    }
-
     fn live(&mut self, events: &Receiver<Event>) -> Ending {
         loop {
             let ending = match events.recv() {
@@ -262,60 +201,6 @@ impl<'a> Life<'a> {
             0 => "Codependent step exited".to_owned(),
             _ => format!("{source}: Exited with status {exit}"),
         })
-    }
-
-    fn checked(&mut self, phase: Phase, verdict: &Verdict) -> Option<Ending> {
-        match (phase, verdict.passed) {
-            (Phase::Startup, true) => self.is_healthy(),
-            (Phase::Startup, false) => {
-                let seconds = self.began.elapsed().as_secs_f64();
-                self.plan.health(&verdict.text);
-                return Some(Ending::Crashed(format!(
-                    "Instance never healthy after {seconds:.3}s: {}",
-                    verdict.text
-                )));
-            }
-            (Phase::Liveness, _) => {
-                self.plan.health(&verdict.text);
-                return Some(Ending::Crashed(format!(
-                    "Instance became unhealthy: {}",
-                    verdict.text
-                )));
-            }
-            (Phase::UntilReady, true) => {
-                change(self.status, |it| it.ready = true);
-                self.plan.cell("Container passed the readiness health check. Container marked ready and added to route pool.");
-                self.begin_readiness(Phase::Readiness);
-            }
-            (Phase::UntilReady, false) => self.begin_readiness(Phase::UntilReady),
-            (Phase::Readiness, _) => {
-                change(self.status, |it| it.ready = false);
-                self.plan.health(&verdict.text);
-                self.plan.cell("Container failed the readiness health check. Container marked not ready and removed from route pool.");
-                self.begin_readiness(Phase::UntilReady);
-            }
-        }
-        None
-    }
-
-    fn is_healthy(&mut self) {
-        let plan = self.plan;
-        change(self.status, |it| {
-            it.state = State::Running;
-            it.ready = plan.process.readiness.is_none();
-        });
-        plan.cell("Container became healthy");
-        self.check(&plan.process.health, Phase::Liveness);
-        self.begin_readiness(Phase::UntilReady);
-    }
-
-    fn begin_readiness(&mut self, phase: Phase) {
-        let plan = self.plan;
-        if let Some(readiness) = &plan.process.readiness
-            && !self.check(readiness, phase)
-        {
-            change(self.status, |it| it.ready = true);
-        }
     }
 
     /// SIGTERM, time, SIGKILL; then the container goes.
@@ -375,11 +260,6 @@ impl Plan {
     fn health(&self, text: &str) {
         self.log.line(&format!("HEALTH/{}", self.index), Stream::Error, text.as_bytes());
     }
-}
-
-/// Changes what people are told.
-pub fn change(status: &Shared, change: impl FnOnce(&mut Status)) {
-    change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// An identity and two ports that are free now.

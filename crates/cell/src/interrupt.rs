@@ -13,7 +13,7 @@ use crate::process::Reach;
 
 /// Whether someone wants this program to end. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Interrupt(Arc<Mutex<Wanted>>);
+pub(crate) struct Interrupt(Arc<Mutex<Wanted>>);
 
 #[derive(Debug, Default)]
 struct Wanted {
@@ -28,7 +28,7 @@ struct Wanted {
 
 /// As long as this lives, somebody looks whether it has happened.
 #[derive(Debug)]
-pub struct Attended<'a>(&'a Interrupt);
+pub(crate) struct Attended<'a>(&'a Interrupt);
 
 impl Drop for Attended<'_> {
     fn drop(&mut self) {
@@ -40,7 +40,7 @@ impl Drop for Attended<'_> {
 
 impl Interrupt {
     /// Keeps the signals from ending this program: the caller will look.
-    pub fn attend(&self) -> io::Result<Attended<'_>> {
+    pub(crate) fn attend(&self) -> io::Result<Attended<'_>> {
         let mut wanted = self.wanted();
         if !wanted.is_listening {
             let mut signals = Signals::new([SIGHUP, SIGINT, SIGPIPE, SIGTERM])?;
@@ -53,7 +53,7 @@ impl Interrupt {
     }
 
     /// Whether it has happened.
-    pub fn has_happened(&self) -> bool {
+    pub(crate) fn has_happened(&self) -> bool {
         self.wanted().end
     }
 
@@ -79,7 +79,7 @@ impl Interrupt {
 
 impl Attended<'_> {
     /// Ends a program too when it happens, or now if it has.
-    pub fn ends(&self, reach: Reach) {
+    pub(crate) fn ends(&self, reach: Reach) {
         let mut wanted = self.0.wanted();
         if wanted.end {
             reach.terminate();
@@ -88,12 +88,12 @@ impl Attended<'_> {
     }
 
     /// Whether it has happened.
-    pub fn has_happened(&self) -> bool {
+    pub(crate) fn has_happened(&self) -> bool {
         self.0.has_happened()
     }
 
     /// Whether it has, or nobody reads what is printed: `cell logs APP | head`.
-    pub fn ends_reading(&self) -> bool {
+    pub(crate) fn ends_reading(&self) -> bool {
         let wanted = self.0.wanted();
         wanted.end || wanted.unread
     }

@@ -67,26 +67,26 @@ pub enum IsolationError {
 
 /// The walls, and what is to be said of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Choice {
+pub(crate) struct Choice {
     /// They.
-    pub isolation: Isolation,
+    pub(crate) isolation: Isolation,
     /// Sentences for people.
-    pub words: Vec<String>,
+    pub(crate) words: Vec<String>,
 }
 
 /// What a choice depends on.
 #[derive(Debug, Clone, Copy)]
-pub struct Circumstances<'a> {
+pub(crate) struct Circumstances<'a> {
     /// This program's environment.
-    pub environment: &'a Environment,
+    pub(crate) environment: &'a Environment,
     /// This machine's apps.
-    pub state: &'a State,
+    pub(crate) state: &'a State,
     /// Where a container may be made to try a runtime: it must not be there.
-    pub trial: &'a Path,
+    pub(crate) trial: &'a Path,
 }
 
 /// Chooses for an app on `stack`; `begin` is called before its root file system is unpacked.
-pub fn choose(
+pub(crate) fn choose(
     wanted: Option<IsolationName>,
     stack: &Stack,
     circumstances: Circumstances<'_>,

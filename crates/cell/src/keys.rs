@@ -26,7 +26,7 @@ pub enum KeyError {
 }
 
 /// The app's keys, made when it has none. `key` holds the private one, `key.pub` the public one.
-pub fn of(directory: &AppDirectory) -> Result<KeyPair, KeyError> {
+pub(crate) fn of(directory: &AppDirectory) -> Result<KeyPair, KeyError> {
     let (private, public) = (directory.place("key"), directory.place("key.pub"));
     if let (Some(private), Some(public)) = (file::read(&private)?, file::read(&public)?) {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();

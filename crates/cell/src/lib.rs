@@ -3,48 +3,53 @@
 //! `push` is the story: `definition` says what the app is to be (`manifest`, flags), `stacks` and `buildpacks`
 //! what it is made of, `warehouse` and `bundle` bring that through a file server, `staging` runs the builder in a
 //! `container`, and `run` leaves a `supervisor` behind that keeps each `instance`. `recipe` has the platform's
-//! argument lists, `state` this machine's apps.
+//! argument lists, `state` this machine's apps. `droplet`, `ssh`, `follow`, `list` and `stop` are the commands for an
+//! app that is there.
 
-pub mod app;
-pub mod buildpacks;
-pub mod builtin;
-pub mod bundle;
-pub mod cgroup;
-pub mod command_line;
-pub mod container;
-pub mod control;
-pub mod definition;
-pub mod emulator;
-pub mod error;
-pub mod fields;
-pub mod follow;
-pub mod health;
-pub mod inspect;
-pub mod instance;
-pub mod interrupt;
-pub mod isolation;
-pub mod keys;
-pub mod log;
-pub mod manifest;
-pub mod package;
-pub mod pause;
-pub mod port;
-pub mod process;
-pub mod progress;
-pub mod push;
-pub mod recipe;
-pub mod remains;
-pub mod restart;
-pub mod roots;
-pub mod run;
-pub mod screen;
-pub mod stacks;
-pub mod staging;
-pub mod state;
-pub mod stopper;
-pub mod subordinates;
-pub mod supervisor;
-pub mod warehouse;
+mod app;
+mod buildpacks;
+mod builtin;
+mod bundle;
+mod cgroup;
+mod command_line;
+mod container;
+mod control;
+mod definition;
+mod droplet;
+mod emulator;
+mod error;
+mod fields;
+mod follow;
+mod health;
+mod inspect;
+mod instance;
+mod interrupt;
+mod isolation;
+mod keys;
+mod list;
+mod log;
+mod manifest;
+mod package;
+mod pause;
+mod port;
+mod process;
+mod progress;
+mod push;
+mod recipe;
+mod remains;
+mod restart;
+mod roots;
+mod run;
+mod screen;
+mod ssh;
+mod stacks;
+mod staging;
+mod state;
+mod stop;
+mod stopper;
+mod subordinates;
+mod supervisor;
+mod warehouse;
 
 use std::ffi::OsString;
 
@@ -55,7 +60,7 @@ use lifecycle::environment::Environment;
 use lifecycle::report::say;
 
 use crate::command_line::{Command, CommandLine, Serve};
-use crate::error::CellError;
+pub use crate::error::CellError;
 use crate::interrupt::Interrupt;
 use crate::push::Context;
 use crate::screen::Screen;
@@ -82,15 +87,17 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     match line.command {
         Command::Push(flags) => push::push(&flags, &context),
         Command::Stage(flags) => push::stage(&flags, &context),
-        Command::Run(flags) => run::run_droplet(&flags, &context),
-        Command::Ssh(flags) => run::ssh(&flags, &context),
-        Command::Logs(flags) => run::logs(&flags, &context),
-        Command::Ps => run::list(&context),
-        Command::Stop(flags) => run::stop(&flags.name, &context),
+        Command::Run(flags) => droplet::run(&flags, &context),
+        Command::Ssh(flags) => ssh::ssh(&flags, &context),
+        Command::Logs(flags) => follow::logs(&flags, &context),
+        Command::Ps => list::list(&context),
+        Command::Stop(flags) => stop::stop(&flags.name, &context),
         Command::Inspect(flags) => inspect::inspect(&flags, &context),
         Command::Serve(flags) => serve(&flags),
         Command::Pause => pause::pause(),
-        Command::Supervise { name, bundle } => run::supervise(&name, bundle.as_deref(), &context),
+        Command::Supervise { name, bundle } => {
+            supervisor::supervise(&name, bundle.as_deref(), &context)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ const LARGEST_FILE: u64 = 10 << 20;
 
 /// Which of a process's streams a line came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Stream {
+pub(crate) enum Stream {
     /// Standard output.
     #[serde(rename = "out")]
     Out,
@@ -31,20 +31,20 @@ pub enum Stream {
 
 /// A line of a log, taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// When it was written.
-    pub time: &'a str,
+    pub(crate) time: &'a str,
     /// Who wrote it: `APP/PROC/WEB/0`.
-    pub source: &'a str,
+    pub(crate) source: &'a str,
     /// Where.
-    pub stream: Stream,
+    pub(crate) stream: Stream,
     /// What.
-    pub text: &'a str,
+    pub(crate) text: &'a str,
 }
 
 impl<'a> Line<'a> {
     /// The line as [`Log`] writes it, with or without its end; `None` for any other.
-    pub fn parse(line: &'a str) -> Option<Self> {
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let line = line.strip_suffix('\n').unwrap_or(line);
         let (time, rest) = line.trim_start_matches(' ').split_once(" [")?;
         let (source, rest) = rest.split_once("] ")?;
@@ -57,7 +57,7 @@ impl<'a> Line<'a> {
     }
 
     /// What stands before its text.
-    pub fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         head(self.time, self.source, self.stream)
     }
 }
@@ -70,7 +70,7 @@ impl fmt::Display for Line<'_> {
 
 /// Where lines go. Clones write to the same file.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     file: Arc<Mutex<LogFile>>,
 }
 
@@ -83,14 +83,14 @@ struct LogFile {
 
 impl Log {
     /// Appends to the file at `path`, which is made (0600) if need be.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         let size = file.metadata()?.len();
         Ok(Self { file: Arc::new(Mutex::new(LogFile { path: path.to_owned(), file, size })) })
     }
 
     /// Writes one line of `source` (`APP/PROC/WEB/0`). A full disk loses the line, not the app.
-    pub fn line(&self, source: &str, stream: Stream, text: &[u8]) {
+    pub(crate) fn line(&self, source: &str, stream: Stream, text: &[u8]) {
         let mut line = head(&time(Timestamp::now()), source, stream).into_bytes();
         line.extend_from_slice(text);
         line.push(b'\n');
@@ -98,7 +98,7 @@ impl Log {
     }
 
     /// Writes what `stream` of a process says, until it ends.
-    pub fn follow(&self, source: &str, stream: Stream, mut output: impl Read) {
+    pub(crate) fn follow(&self, source: &str, stream: Stream, mut output: impl Read) {
         let mut lines = Lines::default();
         let mut chunk = vec![0; 16 << 10];
         loop {

@@ -3,8 +3,8 @@
 //! [`read`] gives the apps of a manifest with defaults filled in, and a warning for each key that
 //! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`].
 
-pub mod quantity;
-pub mod variables;
+pub(crate) mod quantity;
+pub(crate) mod variables;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,72 +36,72 @@ pub enum ManifestError {
 
 /// A manifest's apps, in its order, and what was passed over.
 #[derive(Debug, Default, PartialEq)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     /// The apps.
-    pub apps: Vec<App>,
+    pub(crate) apps: Vec<App>,
     /// One sentence for each key without effect here.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One entry of `applications`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct App {
+pub(crate) struct App {
     /// `name`.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// `path`: the app's files, relative to the manifest.
-    pub path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
     /// `buildpacks` (or the older `buildpack`): names or URLs; empty means detect.
-    pub buildpacks: Vec<String>,
+    pub(crate) buildpacks: Vec<String>,
     /// `stack`.
-    pub stack: Option<String>,
+    pub(crate) stack: Option<String>,
     /// `env`, values as text.
-    pub environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     /// `services`: names of the instances to bind; `None` where the manifest does not say.
-    pub services: Option<Vec<String>>,
+    pub(crate) services: Option<Vec<String>>,
     /// `processes`, with the app's own process, of type `web`, first.
-    pub processes: Vec<Process>,
+    pub(crate) processes: Vec<Process>,
     /// `sidecars`.
-    pub sidecars: Vec<Sidecar>,
+    pub(crate) sidecars: Vec<Sidecar>,
 }
 
 /// A process: the app's own, or an entry of `processes`. What is `None` is left to the platform's default.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Process {
+pub(crate) struct Process {
     /// `type`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// `command`; `None`, `null` and `default` mean the droplet's.
-    pub command: Option<String>,
+    pub(crate) command: Option<String>,
     /// `memory`.
-    pub memory: Option<Megabytes>,
+    pub(crate) memory: Option<Megabytes>,
     /// `disk_quota`.
-    pub disk: Option<Megabytes>,
+    pub(crate) disk: Option<Megabytes>,
     /// `instances`.
-    pub instances: Option<u32>,
+    pub(crate) instances: Option<u32>,
     /// `health-check-*` and `timeout`.
-    pub health: HealthCheck,
+    pub(crate) health: HealthCheck,
     /// `readiness-health-check-*`.
-    pub readiness: HealthCheck,
+    pub(crate) readiness: HealthCheck,
     /// `timeout`: how long the app may take to start.
-    pub start_timeout: Option<Duration>,
+    pub(crate) start_timeout: Option<Duration>,
 }
 
 /// How an instance is checked.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct HealthCheck {
+pub(crate) struct HealthCheck {
     /// `…-type`.
-    pub kind: Option<HealthCheckKind>,
+    pub(crate) kind: Option<HealthCheckKind>,
     /// `…-http-endpoint`.
-    pub endpoint: Option<String>,
+    pub(crate) endpoint: Option<String>,
     /// `…-invocation-timeout`.
-    pub invocation_timeout: Option<Duration>,
+    pub(crate) invocation_timeout: Option<Duration>,
     /// `…-interval`.
-    pub interval: Option<Duration>,
+    pub(crate) interval: Option<Duration>,
 }
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum HealthCheckKind {
+pub(crate) enum HealthCheckKind {
     /// Whether the port accepts connections. `none` is the older name of `process`.
     Port,
     /// Whether a GET gives 200.
@@ -113,15 +113,15 @@ pub enum HealthCheckKind {
 
 /// An entry of `sidecars`.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sidecar {
+pub(crate) struct Sidecar {
     /// `name`.
-    pub name: String,
+    pub(crate) name: String,
     /// `process_types`.
-    pub process_types: Vec<String>,
+    pub(crate) process_types: Vec<String>,
     /// `command`.
-    pub command: String,
+    pub(crate) command: String,
     /// `memory`.
-    pub memory: Option<Megabytes>,
+    pub(crate) memory: Option<Megabytes>,
 }
 
 /// Keys that a platform knows and that mean nothing on one machine: passed over, and said.
@@ -140,7 +140,7 @@ const ELSEWHERE: [&str; 11] = [
 ];
 
 /// Reads a manifest's text, with `variables` filled in.
-pub fn read(text: &[u8], variables: &Variables) -> Result<Manifest, ManifestError> {
+pub(crate) fn read(text: &[u8], variables: &Variables) -> Result<Manifest, ManifestError> {
     let Some(document) = yaml::parse(text)? else { return Ok(Manifest::default()) };
     let mut decoder = Decoder::default();
     let value = decoder.json(&document).unwrap_or_default();

@@ -44,7 +44,7 @@ pub enum PackageError {
 
 /// An app's directory as it is staged.
 #[derive(Debug)]
-pub struct Package {
+pub(crate) struct Package {
     root: PathBuf,
     ignored: Gitignore,
     /// What this machine keeps, where that is below the app: its copy would hold the copy.
@@ -53,16 +53,16 @@ pub struct Package {
 
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Copied {
+pub(crate) struct Copied {
     /// Regular files and symbolic links.
-    pub files: u64,
+    pub(crate) files: u64,
     /// Their content.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Package {
     /// The app in `root`, without `state` if that is in it.
-    pub fn new(root: &Path, state: &Path) -> Result<Self, PackageError> {
+    pub(crate) fn new(root: &Path, state: &Path) -> Result<Self, PackageError> {
         let mut builder = GitignoreBuilder::new(root);
         let path = root.join(".cfignore");
         for pattern in NEVER {
@@ -85,7 +85,7 @@ impl Package {
 
     /// Copies the app into the directory `destination`, which is there: files with their modes, links as links.
     /// Sockets, pipes and devices are passed over.
-    pub fn copy(&self, destination: &Path) -> Result<Copied, PackageError> {
+    pub(crate) fn copy(&self, destination: &Path) -> Result<Copied, PackageError> {
         let mut copied = Copied::default();
         let wanted = |entry: &DirEntry| !self.is_ignored(entry);
         for entry in WalkDir::new(&self.root)
@@ -110,7 +110,7 @@ impl Package {
 }
 
 /// What could not be read in the tree `root`, in which no link is followed.
-pub fn unread(error: walkdir::Error, root: &Path) -> FileError {
+pub(crate) fn unread(error: walkdir::Error, root: &Path) -> FileError {
     let path = error.path().unwrap_or(root).to_owned();
     FileError::on("read", path)(error.into_io_error().unwrap_or_else(|| Errno::ELOOP.into()))
 }

@@ -12,10 +12,10 @@ use signal_hook::iterator::Signals;
 use crate::error::CellError;
 
 /// What it says once it is there.
-pub const READY: &str = "ready";
+pub(crate) const READY: &str = "ready";
 
 /// Waits until nobody holds the other end of its standard input.
-pub fn pause() -> Result<(), CellError> {
+pub(crate) fn pause() -> Result<(), CellError> {
     let mut signals = Signals::new([SIGCHLD]).map_err(CellError::on("signals"))?;
     thread::spawn(move || {
         for _ in signals.forever() {

@@ -11,7 +11,7 @@ const PORTS: std::ops::Range<u16> = 10_000..32_000;
 const ATTEMPTS: usize = 100;
 
 /// Two ports of 127.0.0.1 that are free now.
-pub fn two_free() -> io::Result<[u16; 2]> {
+pub(crate) fn two_free() -> io::Result<[u16; 2]> {
     // Held at the same time, for they have to differ.
     let (one, other) = (free()?, free()?);
     Ok([one.local_addr()?.port(), other.local_addr()?.port()])

@@ -21,9 +21,9 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// A program that was started.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     /// What its log lines begin with: source and index, `APP/PROC/WEB/0`.
-    pub source: String,
+    pub(crate) source: String,
     pid: Pid,
     reach: Reach,
     said: Said,
@@ -52,17 +52,17 @@ impl fmt::Display for Exit {
 
 /// Reaches a program that another thread waits for. Clones reach the same.
 #[derive(Debug, Clone)]
-pub struct Reach(Arc<Mutex<Option<Pid>>>);
+pub(crate) struct Reach(Arc<Mutex<Option<Pid>>>);
 
 impl Process {
     /// Starts `command` in a process group of its own; what it says goes to `said`.
-    pub fn start(command: Command, source: &str, said: &Said) -> io::Result<Self> {
+    pub(crate) fn start(command: Command, source: &str, said: &Said) -> io::Result<Self> {
         Self::started_by(command, source, said, |child| Ok(pid_of(&child)))
     }
 
     /// As [`Self::start`] where `command` only starts the program, with its own input and output, and leaves: `find`
     /// waits for that and gives the program's number. It must be this process's to wait for.
-    pub fn started_by(
+    pub(crate) fn started_by(
         mut command: Command,
         source: &str,
         said: &Said,
@@ -87,18 +87,18 @@ impl Process {
 
     /// The same in a cgroup that says whether memory ran out.
     #[must_use]
-    pub fn within(mut self, cgroup: Option<Cgroup>) -> Self {
+    pub(crate) fn within(mut self, cgroup: Option<Cgroup>) -> Self {
         self.cgroup = cgroup;
         self
     }
 
     /// Reaches it while another thread waits.
-    pub fn reach(&self) -> Reach {
+    pub(crate) fn reach(&self) -> Reach {
         self.reach.clone()
     }
 
     /// Waits until it ends, and says so in its log as the platform does.
-    pub fn wait(self) -> io::Result<Exit> {
+    pub(crate) fn wait(self) -> io::Result<Exit> {
         // Its number stays its own until it is reaped, which no signal may overtake.
         while waitid(Id::Pid(self.pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)
             .is_err_and(|errno| errno == nix::errno::Errno::EINTR)
@@ -131,7 +131,7 @@ fn status(ended: WaitStatus) -> i32 {
 
 /// Where a program's words go. Clones are the same place.
 #[derive(Debug, Clone)]
-pub enum Said {
+pub(crate) enum Said {
     /// Line by line to a log.
     Log(Log),
     /// Together into memory, at most `KEPT` bytes of each stream.
@@ -143,12 +143,12 @@ const KEPT: u64 = 64 << 10;
 
 impl Said {
     /// A place in memory.
-    pub fn kept() -> Self {
+    pub(crate) fn kept() -> Self {
         Self::Kept(Arc::default())
     }
 
     /// What is kept, trimmed.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Log(_) => String::new(),
             Self::Kept(bytes) => {
@@ -181,12 +181,12 @@ fn follow(
 
 impl Reach {
     /// Sends SIGTERM to the program alone, as the platform does.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         self.with(|pid| kill(pid, Signal::SIGTERM));
     }
 
     /// Kills its process group.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         self.with(|pid| killpg(pid, Signal::SIGKILL));
     }
 

@@ -15,7 +15,11 @@ use crate::push::Context;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Does `fetch`, with the size of what has come of it on a terminal.
-pub fn downloading<T: Send>(what: &str, context: &Context, fetch: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn downloading<T: Send>(
+    what: &str,
+    context: &Context,
+    fetch: impl FnOnce() -> T + Send,
+) -> T {
     let text = format!("Downloading and unpacking {what}");
     let activity = context.screen.begin(text.as_str());
     if !context.screen.is_drawn() {
@@ -46,7 +50,7 @@ fn arrived(downloads: &Path) -> Option<Size> {
 }
 
 /// What a staging in `container` is at, seen by the droplet that grows, or by the `last` line of its log.
-pub fn phase(container: &Path, last: &str) -> String {
+pub(crate) fn phase(container: &Path, last: &str) -> String {
     let entries = fs::read_dir(container.join("tmp")).into_iter().flatten().flatten();
     let is_partial = |name: &str| name.starts_with("droplet.") && name.ends_with(".partial");
     let mut partial = entries.filter(|it| it.file_name().to_str().is_some_and(is_partial));

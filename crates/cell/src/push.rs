@@ -29,19 +29,19 @@ use crate::warehouse::Warehouse;
 
 /// Where everything is, and where it is told.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub(crate) struct Context {
     /// This program's environment.
-    pub environment: Environment,
+    pub(crate) environment: Environment,
     /// This machine's apps.
-    pub state: State,
+    pub(crate) state: State,
     /// The terminal.
-    pub screen: Screen,
+    pub(crate) screen: Screen,
     /// Its Ctrl-C.
-    pub interrupt: Interrupt,
+    pub(crate) interrupt: Interrupt,
 }
 
 /// Stages the apps and tells where their droplets are.
-pub fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
+pub(crate) fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
     let definitions = definition::read(flags)?;
     enter(&definitions, flags, context)?;
     for definition in definitions {
@@ -52,7 +52,7 @@ pub fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
 }
 
 /// Stages the apps, runs them in the place of what ran, and follows the log, if there is one app.
-pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
+pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
     let mut definitions = definition::read(&flags.stage)?;
     let is_one = definitions.len() == 1;
     if !is_one && (flags.command.is_some() || flags.memory.is_some() || flags.instances.is_some()) {
@@ -71,7 +71,7 @@ pub fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
         let directory = context.state.make_app(&definition.app.name)?;
         staged(definition, &flags.stage, &directory, context)?;
         let detach = flags.detach || !is_one;
-        run::run(&directory, flags.stage.bundle.as_deref(), detach, context)?;
+        run::start(&directory, flags.stage.bundle.as_deref(), detach, context)?;
         if context.interrupt.has_happened() {
             return Ok(());
         }
@@ -216,7 +216,7 @@ fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: &Scre
 }
 
 /// The whole milliseconds of a time.
-pub fn milliseconds(time: Duration) -> u64 {
+pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 

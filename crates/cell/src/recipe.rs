@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 use crate::app::{App, Check, CheckKind, Process, STAGING_MEMORY, Sidecar};
 
 /// Where the lifecycle bundle is in every container.
-pub const LIFECYCLE: &str = "/tmp/lifecycle";
+pub(crate) const LIFECYCLE: &str = "/tmp/lifecycle";
 /// The user of the app's processes.
-pub const USER: &str = "vcap";
+pub(crate) const USER: &str = "vcap";
 /// Its home.
-pub const HOME: &str = "/home/vcap";
+pub(crate) const HOME: &str = "/home/vcap";
 /// Open files a process may have.
-pub const FILE_DESCRIPTORS: u64 = 16_384;
+pub(crate) const FILE_DESCRIPTORS: u64 = 16_384;
 /// From one start-up check to the next, in milliseconds.
 const STARTUP_INTERVAL: u64 = 2000;
 
 /// One program to start in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Action {
+pub(crate) struct Action {
     /// The source its output is logged under: `APP/PROC/WEB`.
-    pub source: String,
+    pub(crate) source: String,
     /// The program.
-    pub path: String,
+    pub(crate) path: String,
     /// Its arguments, without its name. Each [`Word::Path`] is a place in the container.
-    pub arguments: Vec<Word>,
+    pub(crate) arguments: Vec<Word>,
     /// Its whole environment.
-    pub environment: BTreeMap<String, Word>,
+    pub(crate) environment: BTreeMap<String, Word>,
 }
 
 /// An argument or a variable's value; what stands for a place in the container is marked, since not
 /// every isolation has the platform's paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Word {
+pub(crate) enum Word {
     /// Text to be given as it is.
     Text(String),
     /// What stands before a path, and the path: `-buildDir=` and `/tmp/app`.
@@ -51,7 +51,7 @@ impl Word {
     }
 
     /// The word with paths as `place` gives them.
-    pub fn resolved(&self, place: impl Fn(&str) -> String) -> String {
+    pub(crate) fn resolved(&self, place: impl Fn(&str) -> String) -> String {
         match self {
             Self::Text(text) => text.clone(),
             Self::Path(prefix, path) => format!("{prefix}{}", place(path)),
@@ -61,26 +61,26 @@ impl Word {
 
 /// Where an instance is, as its environment tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Instance {
+pub(crate) struct Instance {
     /// Its identity: a UUID of its own.
-    pub guid: String,
+    pub(crate) guid: String,
     /// From 0.
-    pub index: u32,
+    pub(crate) index: u32,
     /// The address others reach it under.
-    pub address: String,
+    pub(crate) address: String,
     /// The port the app is to listen on.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The port of its SSH server.
-    pub ssh_port: u16,
+    pub(crate) ssh_port: u16,
 }
 
 /// What staging an app may use, in MiB (platform contract, 3.1).
-pub fn staging_memory(app: &App) -> u64 {
+pub(crate) fn staging_memory(app: &App) -> u64 {
     app.processes.first().map_or(0, |web| web.memory).max(STAGING_MEMORY)
 }
 
 /// Staging: the builder over `/tmp/app` with buildpacks of these keys, in order.
-pub fn staging(app: &App, keys: &[String], skip_detect: bool, address: &str) -> Action {
+pub(crate) fn staging(app: &App, keys: &[String], skip_detect: bool, address: &str) -> Action {
     let memory = staging_memory(app);
     let mut environment = texts(app.environment.clone());
     let mut set =
@@ -114,7 +114,7 @@ pub fn staging(app: &App, keys: &[String], skip_detect: bool, address: &str) -> 
 }
 
 /// An instance's own process.
-pub fn launch(app: &App, process: &Process, instance: &Instance) -> Action {
+pub(crate) fn launch(app: &App, process: &Process, instance: &Instance) -> Action {
     let staged = || app.staged_commands.get(&process.kind).cloned().unwrap_or_default();
     let command = process.command.clone().unwrap_or_else(staged);
     let source = format!("APP/PROC/{}", process.kind.to_uppercase());
@@ -122,7 +122,12 @@ pub fn launch(app: &App, process: &Process, instance: &Instance) -> Action {
 }
 
 /// A sidecar of an instance.
-pub fn sidecar(app: &App, process: &Process, sidecar: &Sidecar, instance: &Instance) -> Action {
+pub(crate) fn sidecar(
+    app: &App,
+    process: &Process,
+    sidecar: &Sidecar,
+    instance: &Instance,
+) -> Action {
     let (kind, name) = (process.kind.to_uppercase(), sidecar.name.to_uppercase());
     let memory = sidecar.memory.unwrap_or(process.memory);
     let environment = instance_environment(app, process, memory, instance);
@@ -148,7 +153,7 @@ fn launcher(
 }
 
 /// The SSH server of an instance, with one key pair for host and user.
-pub fn sshd(app: &App, process: &Process, instance: &Instance, keys: &KeyPair) -> Action {
+pub(crate) fn sshd(app: &App, process: &Process, instance: &Instance, keys: &KeyPair) -> Action {
     Action {
         source: "CELL/SSHD".to_owned(),
         path: format!("{LIFECYCLE}/diego-sshd"),
@@ -165,16 +170,16 @@ pub fn sshd(app: &App, process: &Process, instance: &Instance, keys: &KeyPair) -
 
 /// The key pair of an app's SSH.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyPair {
+pub(crate) struct KeyPair {
     /// PEM.
-    pub private: String,
+    pub(crate) private: String,
     /// `ssh-rsa …` without comment.
-    pub public: String,
+    pub(crate) public: String,
 }
 
 /// What a check is for (platform contract, 5.4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub(crate) enum Phase {
     /// Until the first success, at most the start timeout.
     Startup,
     /// Until the first failure.
@@ -186,7 +191,7 @@ pub enum Phase {
 }
 
 /// A health check; `None` where nothing is to be asked.
-pub fn health(
+pub(crate) fn health(
     process: &Process,
     check: &Check,
     phase: Phase,

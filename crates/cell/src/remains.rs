@@ -20,7 +20,7 @@ const DYING: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Kills the processes of the container in `directory` and removes it. One that is not there is no trouble.
-pub fn remove(directory: &Path) -> io::Result<()> {
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     let deadline = Instant::now() + DYING;
     loop {
         let processes = processes_of(directory);

@@ -15,11 +15,11 @@ const LIVED: Duration = Duration::from_mins(5);
 
 /// The crashes of an instance in a row.
 #[derive(Debug, Default)]
-pub struct Crashes(u32);
+pub(crate) struct Crashes(u32);
 
 impl Crashes {
     /// Counts a crash after a life of `lived`: how long to wait before the next start; `None` for never.
-    pub fn add(&mut self, lived: Duration) -> Option<Duration> {
+    pub(crate) fn add(&mut self, lived: Duration) -> Option<Duration> {
         if lived >= LIVED {
             self.0 = 0;
         }

@@ -50,7 +50,11 @@ pub enum RootError {
 
 /// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
 /// before that. Where the directory is.
-pub fn unpacked(source: &Path, roots: &Path, begin: impl FnOnce()) -> Result<PathBuf, RootError> {
+pub(crate) fn unpacked(
+    source: &Path,
+    roots: &Path,
+    begin: impl FnOnce(),
+) -> Result<PathBuf, RootError> {
     let target = roots.join(name(source)?);
     let lock = roots.join("lock");
     let file = File::create(&lock).map_err(FileError::on("open", &lock))?;

@@ -24,7 +24,7 @@ const PLAIN: &str = "\x1b[0m";
 /// One thing that is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// Something to know that stops nothing.
     Warning {
         /// The sentence.
@@ -93,7 +93,7 @@ pub enum Event<'a> {
 
 /// Where it is told. Clones are the same terminal.
 #[derive(Debug, Clone)]
-pub struct Screen {
+pub(crate) struct Screen {
     form: Form,
     /// What goes on, below all lines.
     bars: MultiProgress,
@@ -109,7 +109,7 @@ enum Form {
 
 /// Something that takes long, shown until this is dropped.
 #[derive(Debug)]
-pub struct Activity(ProgressBar);
+pub(crate) struct Activity(ProgressBar);
 
 impl Drop for Activity {
     fn drop(&mut self) {
@@ -119,7 +119,7 @@ impl Drop for Activity {
 
 impl Activity {
     /// What is going on now.
-    pub fn is(&self, text: String) {
+    pub(crate) fn is(&self, text: String) {
         self.0.set_message(text);
     }
 }
@@ -127,7 +127,7 @@ impl Activity {
 impl Screen {
     /// This program's streams: colours and what goes on only on terminals that can show them, and not with
     /// `NO_COLOR` and `TERM=dumb`.
-    pub fn new(json: bool, environment: &Environment) -> Self {
+    pub(crate) fn new(json: bool, environment: &Environment) -> Self {
         let is_set = |name: &str| environment.get(name).is_some_and(|value| !value.is_empty());
         let can_draw = is_set("TERM") && environment.get("TERM").is_none_or(|term| term != "dumb");
         let form = match json {
@@ -144,17 +144,17 @@ impl Screen {
     }
 
     /// Whether it is read by programs.
-    pub fn is_json(&self) -> bool {
+    pub(crate) fn is_json(&self) -> bool {
         self.form == Form::Json
     }
 
     /// Whether what goes on is shown.
-    pub fn is_drawn(&self) -> bool {
+    pub(crate) fn is_drawn(&self) -> bool {
         !self.bars.is_hidden()
     }
 
     /// Shows that something goes on.
-    pub fn begin(&self, text: impl Into<String>) -> Activity {
+    pub(crate) fn begin(&self, text: impl Into<String>) -> Activity {
         let bar = self.bars.add(ProgressBar::new_spinner());
         let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -166,7 +166,7 @@ impl Screen {
     }
 
     /// Tells it.
-    pub fn tell(&self, event: &Event<'_>) {
+    pub(crate) fn tell(&self, event: &Event<'_>) {
         self.bars.suspend(|| match self.form {
             Form::Json => say(&serde_json::to_string(event).unwrap_or_default()),
             Form::Plain | Form::Coloured => tell_people(event),
@@ -174,7 +174,7 @@ impl Screen {
     }
 
     /// Shows a line of a log.
-    pub fn log(&self, text: &str) {
+    pub(crate) fn log(&self, text: &str) {
         match (self.form, Line::parse(text)) {
             (Form::Json, Some(line)) => self.tell(&Event::Log { line }),
             (Form::Coloured, Some(line)) => self.bars.suspend(|| say(&coloured(&line))),

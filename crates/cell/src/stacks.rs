@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::fields::{FieldError, Fields};
 
 /// The stack that is always there: the machine's own files.
-pub const HOST: &str = "host";
+pub(crate) const HOST: &str = "host";
 
 /// The entry of `releases` that fills in what others leave open.
 const DEFAULTS: &str = "$defaults";
@@ -31,43 +31,43 @@ pub enum StacksError {
 
 /// A stack.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Stack {
+pub(crate) struct Stack {
     /// Its name: `cflinuxfs4`.
-    pub name: String,
+    pub(crate) name: String,
     /// For people.
-    pub description: String,
+    pub(crate) description: String,
     /// A directory or a tar archive (gzip or plain); `None` is the machine's own files.
-    pub rootfs: Option<PathBuf>,
+    pub(crate) rootfs: Option<PathBuf>,
     /// What machine its programs are for.
-    pub architecture: Architecture,
+    pub(crate) architecture: Architecture,
     /// Its buildpacks, in the order they are asked in.
-    pub buildpacks: Vec<Buildpack>,
+    pub(crate) buildpacks: Vec<Buildpack>,
 }
 
 /// A buildpack of a stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Buildpack {
+pub(crate) struct Buildpack {
     /// `ruby`.
-    pub short_name: String,
+    pub(crate) short_name: String,
     /// What an app's manifest calls it: `ruby_buildpack`.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it is: a zip, a directory that holds exactly one, or an unpacked buildpack.
-    pub location: PathBuf,
+    pub(crate) location: PathBuf,
     /// Whether `releases` says so, for it or for all.
-    pub is_given: bool,
+    pub(crate) is_given: bool,
 }
 
 /// `stacks`, and what was passed over in the file.
 #[derive(Debug, Default, PartialEq)]
-pub struct Stacks {
+pub(crate) struct Stacks {
     /// In the file's order of names.
-    pub stacks: Vec<Stack>,
+    pub(crate) stacks: Vec<Stack>,
     /// One sentence for each key without effect.
-    pub warnings: Vec<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Reads a `stacks.yml` that stands in `directory`, to which its paths are relative.
-pub fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError> {
+pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError> {
     let Some(document) = yaml::parse(text)? else { return Ok(Stacks::default()) };
     let mut decoder = Decoder::default();
     let value = decoder.json(&document).unwrap_or_default();

@@ -71,21 +71,21 @@ fn meaning(exit: Exit) -> String {
 
 /// What one staging takes.
 #[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
+pub(crate) struct Order<'a> {
     /// The app.
-    pub app: &'a App,
+    pub(crate) app: &'a App,
     /// Its directory; outputs go there.
-    pub directory: &'a AppDirectory,
+    pub(crate) directory: &'a AppDirectory,
     /// Its files.
-    pub package: &'a Package,
+    pub(crate) package: &'a Package,
     /// The unpacked lifecycle bundle.
-    pub lifecycle: &'a Path,
+    pub(crate) lifecycle: &'a Path,
     /// The buildpacks, in order.
-    pub buildpacks: &'a [Buildpack],
+    pub(crate) buildpacks: &'a [Buildpack],
     /// Whether the user chose them.
-    pub chosen: bool,
+    pub(crate) chosen: bool,
     /// Where all that is said goes.
-    pub log: &'a Log,
+    pub(crate) log: &'a Log,
 }
 
 /// What Cloud Controller reads of `result.json` (platform contract, 4.1).
@@ -128,21 +128,21 @@ struct ReportedPhase {
 
 /// What came of a staging.
 #[derive(Debug)]
-pub struct Staged {
+pub(crate) struct Staged {
     /// The app, with what staging found.
-    pub app: App,
+    pub(crate) app: App,
     /// What the last buildpack called itself.
-    pub detected: String,
+    pub(crate) detected: String,
     /// How large the droplet is.
-    pub droplet: Size,
+    pub(crate) droplet: Size,
     /// Whether a cache of an earlier staging was used.
-    pub used_cache: bool,
+    pub(crate) used_cache: bool,
     /// What took how long, in milliseconds.
-    pub phases: BTreeMap<String, u64>,
+    pub(crate) phases: BTreeMap<String, u64>,
 }
 
 /// Stages. `reached` is given what ends the builder early. The old droplet stays until there is a new one.
-pub fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, StagingError> {
+pub(crate) fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, StagingError> {
     let say = |line: &str| order.log.line("STG/0", Stream::Out, line.as_bytes());
     announce_buildpacks(order.buildpacks, say);
     let mounted: Vec<(String, PathBuf)> = order.buildpacks.iter().filter_map(mount).collect();

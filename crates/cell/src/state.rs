@@ -57,22 +57,22 @@ pub enum StateError {
 
 /// The directory of this machine's state.
 #[derive(Debug, Clone)]
-pub struct State {
+pub(crate) struct State {
     root: PathBuf,
 }
 
 /// The directory of one app.
 #[derive(Debug, Clone)]
-pub struct AppDirectory {
+pub(crate) struct AppDirectory {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it is.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// What a cell does with an app; each can be done by one at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Work {
+pub(crate) enum Work {
     /// Staging it.
     Staging,
     /// Running it.
@@ -89,7 +89,7 @@ impl Work {
     }
 
     /// The directory whose containers it makes.
-    pub fn containers(self) -> &'static str {
+    pub(crate) fn containers(self) -> &'static str {
         match self {
             Self::Staging => "staging",
             Self::Running => "instances",
@@ -99,13 +99,13 @@ impl Work {
 
 /// An app with which no other cell does the same while this is held.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _file: Flock<File>,
 }
 
 impl State {
     /// `CELL_HOME`, else `piecrust` in `XDG_STATE_HOME`, else `~/.local/state/piecrust`; made if need be.
-    pub fn open(environment: &Environment) -> Result<Self, StateError> {
+    pub(crate) fn open(environment: &Environment) -> Result<Self, StateError> {
         let named =
             |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let root = named("CELL_HOME")
@@ -116,7 +116,7 @@ impl State {
     }
 
     /// The state in the directory `root`.
-    pub fn at(root: PathBuf) -> Result<Self, StateError> {
+    pub(crate) fn at(root: PathBuf) -> Result<Self, StateError> {
         let state = Self { root };
         for directory in ["apps", "downloads", "served", "roots"] {
             make_directory(&state.root.join(directory))?;
@@ -125,25 +125,25 @@ impl State {
     }
 
     /// A place in it: `downloads`.
-    pub fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.root.join(name)
     }
 
     /// The directory of the app `name`, made if need be.
-    pub fn make_app(&self, name: &str) -> Result<AppDirectory, StateError> {
+    pub(crate) fn make_app(&self, name: &str) -> Result<AppDirectory, StateError> {
         let app = self.directory(name)?;
         make_directory(&app.path)?;
         Ok(app)
     }
 
     /// The directory of the app `name`, which was pushed before.
-    pub fn app(&self, name: &str) -> Result<AppDirectory, StateError> {
+    pub(crate) fn app(&self, name: &str) -> Result<AppDirectory, StateError> {
         let app = self.directory(name)?;
         if app.path.is_dir() { Ok(app) } else { Err(StateError::Unknown(name.to_owned())) }
     }
 
     /// All apps, by name.
-    pub fn apps(&self) -> Result<Vec<AppDirectory>, StateError> {
+    pub(crate) fn apps(&self) -> Result<Vec<AppDirectory>, StateError> {
         let path = self.root.join("apps");
         let mut apps = Vec::new();
         for entry in fs::read_dir(&path).map_err(FileError::on("read", &path))? {
@@ -171,12 +171,12 @@ impl State {
 
 impl AppDirectory {
     /// A place in it: `log`.
-    pub fn place(&self, name: &str) -> PathBuf {
+    pub(crate) fn place(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
     /// Keeps other cells from the same work; [`StateError::Busy`] when one is at it.
-    pub fn lock(&self, work: Work) -> Result<Lock, StateError> {
+    pub(crate) fn lock(&self, work: Work) -> Result<Lock, StateError> {
         let path = self.place(work.lock());
         let file = OpenOptions::new()
             .create(true)
@@ -193,12 +193,12 @@ impl AppDirectory {
     }
 
     /// Whether a cell is at it.
-    pub fn is_at(&self, work: Work) -> bool {
+    pub(crate) fn is_at(&self, work: Work) -> bool {
         matches!(self.lock(work), Err(StateError::Busy(_)))
     }
 
     /// Removes what a cell that was killed left of its work; whether there was something.
-    pub fn clean_up(&self, work: Work, _held: &Lock) -> Result<bool, StateError> {
+    pub(crate) fn clean_up(&self, work: Work, _held: &Lock) -> Result<bool, StateError> {
         let path = self.place(work.containers());
         let was_there = path.exists();
         remains::remove(&path).map_err(FileError::on("remove", &path))?;
@@ -206,7 +206,7 @@ impl AppDirectory {
     }
 
     /// The app as it was last staged; `None` when it never was.
-    pub fn read(&self) -> Result<Option<App>, StateError> {
+    pub(crate) fn read(&self) -> Result<Option<App>, StateError> {
         let path = self.place("app.json");
         let Some(text) = file::read(&path)? else { return Ok(None) };
         serde_json::from_slice(&text)
@@ -215,7 +215,7 @@ impl AppDirectory {
     }
 
     /// Keeps the app for the next run, whole or not at all. It holds the values of services: 0600.
-    pub fn write(&self, app: &App) -> Result<(), StateError> {
+    pub(crate) fn write(&self, app: &App) -> Result<(), StateError> {
         let path = self.place("app.json");
         let text = serde_json::to_vec_pretty(app)
             .map_err(|source| StateError::Record { path: path.clone(), source })?;
@@ -224,7 +224,7 @@ impl AppDirectory {
 }
 
 /// Writes a file that only its owner may read, whole or not at all.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
     if !path.exists() {
         let made = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
         made.map_err(FileError::on("open", path))?;

@@ -8,7 +8,7 @@ use crate::instance::Event;
 
 /// Set once, never taken back.
 #[derive(Debug, Default)]
-pub struct Stopper {
+pub(crate) struct Stopper {
     state: Mutex<Stopping>,
     changed: Condvar,
 }
@@ -22,7 +22,7 @@ struct Stopping {
 
 impl Stopper {
     /// Tells the instance to stop.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
         if let Some(life) = &state.life {
@@ -32,7 +32,7 @@ impl Stopper {
     }
 
     /// A life begins, which is told by `events`; at once, if it came too late.
-    pub fn attach(&self, events: Sender<Event>) {
+    pub(crate) fn attach(&self, events: Sender<Event>) {
         let mut state = self.state();
         if state.stopped {
             let _ended_already = events.send(Event::Stop);
@@ -41,7 +41,7 @@ impl Stopper {
     }
 
     /// Waits for `time`, or until stopped: whether it is.
-    pub fn wait(&self, time: Duration) -> bool {
+    pub(crate) fn wait(&self, time: Duration) -> bool {
         let waited = self.changed.wait_timeout_while(self.state(), time, |state| !state.stopped);
         waited.unwrap_or_else(PoisonError::into_inner).0.stopped
     }

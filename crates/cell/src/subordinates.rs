@@ -17,12 +17,12 @@ const UNSHARE: &str = "unshare";
 const OPTIONS: [&str; 4] = ["--user", "--map-root-user", "--map-auto", "--mount"];
 
 /// Whether this process is root, of the machine or of such a namespace.
-pub fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     geteuid().is_root()
 }
 
 /// Whether the namespace can be had; else why not.
-pub fn are_there() -> Result<(), String> {
+pub(crate) fn are_there() -> Result<(), String> {
     let tried = Command::new(UNSHARE).args(OPTIONS).arg("true").stdin(Stdio::null()).output();
     let said = match tried {
         Ok(ended) if ended.status.success() => return Ok(()),
@@ -35,7 +35,7 @@ pub fn are_there() -> Result<(), String> {
 }
 
 /// Starts this program again in the namespace, with the same arguments; returns only if that fails.
-pub fn enter(environment: &Environment) -> CellError {
+pub(crate) fn enter(environment: &Environment) -> CellError {
     let own = match env::current_exe() {
         Ok(own) => own,
         Err(error) => return CellError::on("this program's own file")(error),
@@ -51,7 +51,7 @@ pub fn enter(environment: &Environment) -> CellError {
 }
 
 /// Removes what belongs to subordinates.
-pub fn remove(directory: &Path) -> io::Result<()> {
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
     let mut command = Command::new(UNSHARE);
     command.args(OPTIONS).args(["rm", "-rf"]).arg(directory).stdin(Stdio::null());
     let ended = command.output()?;

@@ -8,27 +8,38 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use lifecycle::architecture::Architecture;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
 use crate::app::{App, Process};
+use crate::bundle;
 use crate::control::{self, Question, Report};
-use crate::instance::{self, Ending, Plan, Shared, State, Status, change};
+use crate::error::CellError;
+use crate::instance::status::{Shared, State, Status, change};
+use crate::instance::{self, Ending, Plan};
+use crate::keys;
 use crate::log::{Log, Stream};
+use crate::push::Context;
 use crate::recipe::KeyPair;
 use crate::restart::Crashes;
+use crate::state::Work;
 use crate::stopper::Stopper;
+use crate::warehouse::Warehouse;
 
 /// What all instances of an app have in common.
 #[derive(Debug, Clone)]
-pub struct Common {
+pub(crate) struct Common {
     /// The app.
-    pub app: App,
+    pub(crate) app: App,
     /// Its directory; containers are made in `instances` below it.
-    pub directory: PathBuf,
+    pub(crate) directory: PathBuf,
     /// The unpacked lifecycle bundle.
-    pub lifecycle: PathBuf,
+    pub(crate) lifecycle: PathBuf,
     /// The keys of its SSH servers.
-    pub keys: KeyPair,
+    pub(crate) keys: KeyPair,
     /// Its log.
-    pub log: Log,
+    pub(crate) log: Log,
 }
 
 /// One instance, and the thread that keeps it.
@@ -41,8 +52,43 @@ struct Kept {
     thread: JoinHandle<()>,
 }
 
+/// `cell supervise`: keeps the app running until it is stopped.
+pub(crate) fn supervise(
+    name: &str,
+    bundle: Option<&str>,
+    context: &Context,
+) -> Result<(), CellError> {
+    let directory = context.state.app(name)?;
+    let app = directory.read()?.ok_or_else(|| CellError::NotStaged(name.to_owned()))?;
+    let lock = directory.lock(Work::Running)?;
+    directory.clean_up(Work::Running, &lock)?;
+    let warehouse = Warehouse::open(&context.state, &context.environment)?;
+    let architecture = app.architecture.as_deref();
+    let architecture = architecture.map_or_else(Architecture::own, Architecture::named);
+    let held = bundle::fetch(bundle, &architecture, &context.state, &warehouse)?;
+    drop(warehouse);
+    let common = Common {
+        app,
+        directory: directory.path.clone(),
+        lifecycle: held.path().to_owned(),
+        keys: keys::of(&directory)?,
+        log: Log::open(&directory.place("log")).map_err(CellError::on("the app's log"))?,
+    };
+    let listener =
+        control::listen(&directory.path).map_err(CellError::on("the app's control socket"))?;
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(CellError::on("signals"))?;
+    let path = directory.path.clone();
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            let _stopped_already = control::ask(&path, &Question::Stop);
+        }
+    });
+    keep(&common, &listener);
+    Ok(())
+}
+
 /// Keeps the app running until someone asks `listener` to stop it.
-pub fn keep(common: &Common, listener: &UnixListener) {
+fn keep(common: &Common, listener: &UnixListener) {
     let mut kept = Vec::new();
     for process in &common.app.processes {
         for index in 0..process.instances {

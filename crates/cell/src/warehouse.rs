@@ -51,7 +51,7 @@ pub enum WarehouseError {
 
 /// A file server and the downloader's cache.
 #[derive(Debug)]
-pub struct Warehouse {
+pub(crate) struct Warehouse {
     served: PathBuf,
     last_port: PathBuf,
     lock: PathBuf,
@@ -66,7 +66,7 @@ struct Server {
 
 impl Warehouse {
     /// That of `state`.
-    pub fn open(state: &State, environment: &Environment) -> Result<Self, WarehouseError> {
+    pub(crate) fn open(state: &State, environment: &Environment) -> Result<Self, WarehouseError> {
         let downloads = state.place("downloads");
         let client = Client::new(environment, TIMEOUTS);
         Ok(Self {
@@ -99,7 +99,7 @@ impl Warehouse {
     }
 
     /// Fetches a file of this machine, unpacked, by way of the file server and with its checksum.
-    pub fn directory(&self, file: &Path) -> Result<Held, WarehouseError> {
+    pub(crate) fn directory(&self, file: &Path) -> Result<Held, WarehouseError> {
         let checksum = Checksum::sha256_of(file).map_err(FileError::on("read", file))?;
         let sum = checksum.value();
         let up = self.serve()?;
@@ -125,7 +125,7 @@ impl Warehouse {
     }
 
     /// Fetches what is at a URL, unpacked.
-    pub fn remote(&self, url: &str) -> Result<Held, WarehouseError> {
+    pub(crate) fn remote(&self, url: &str) -> Result<Held, WarehouseError> {
         Ok(self.cache.directory(&Asset { url: Url::parse(url)?, checksum: None })?)
     }
 }

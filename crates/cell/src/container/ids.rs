@@ -3,7 +3,7 @@
 use std::fs;
 
 /// The platform's user `vcap` and its group.
-pub const VCAP: u32 = 2000;
+pub(crate) const VCAP: u32 = 2000;
 /// Up to here, at least, users of an image are known.
 const ENOUGH: u32 = 65_000;
 
@@ -14,27 +14,27 @@ pub struct IdsError(String);
 
 /// So many ids from `inside` on are those from `outside` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+pub(crate) struct Range {
     /// The first one inside.
-    pub inside: u32,
+    pub(crate) inside: u32,
     /// The first one outside.
-    pub outside: u32,
+    pub(crate) outside: u32,
     /// How many.
-    pub count: u32,
+    pub(crate) count: u32,
 }
 
 /// Who is who.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ids {
+pub(crate) struct Ids {
     /// The container's root outside.
-    pub root: u32,
+    pub(crate) root: u32,
     /// All users, and all groups.
-    pub ranges: [Range; 2],
+    pub(crate) ranges: [Range; 2],
 }
 
 impl Ids {
     /// As they are for containers of this process.
-    pub fn own() -> Result<Self, IdsError> {
+    pub(crate) fn own() -> Result<Self, IdsError> {
         let read = |file: &str| fs::read_to_string(file).unwrap_or_default();
         let (users, groups) = (read("/proc/self/uid_map"), read("/proc/self/gid_map"));
         Self::of(known(&users).min(known(&groups))).ok_or_else(|| IdsError(users.trim().to_owned()))

@@ -113,7 +113,7 @@ impl Oci {
             limits: Cgroup::can_be_made().then(|| Limits {
                 cgroup: &name,
                 memory: contents.memory,
-                limits_swap: limits_swap(),
+                counts_swap: counts_swap(),
             }),
         };
         oci.boot(&stage, shape)?;
@@ -326,7 +326,7 @@ fn with_line(text: &str, line: &str) -> String {
 }
 
 /// Whether this kernel counts memory that is swapped out.
-fn limits_swap() -> bool {
+fn counts_swap() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
         || Path::new("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes").exists()
 }

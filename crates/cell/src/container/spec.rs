@@ -36,45 +36,45 @@ const UNKNOWN: [&str; 1] = ["clone3"];
 
 /// A place of this machine that a container sees.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bind {
+pub(crate) struct Bind {
     /// Here.
-    pub source: PathBuf,
+    pub(crate) source: PathBuf,
     /// There.
-    pub inside: String,
+    pub(crate) inside: String,
     /// Whether it may be changed there.
-    pub is_writable: bool,
+    pub(crate) is_writable: bool,
 }
 
 /// What limits a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits<'a> {
+pub(crate) struct Limits<'a> {
     /// The name of its cgroup.
-    pub cgroup: &'a str,
+    pub(crate) cgroup: &'a str,
     /// Memory, in MiB.
-    pub memory: u64,
+    pub(crate) memory: u64,
     /// Whether memory that is swapped out can be limited, too.
-    pub limits_swap: bool,
+    pub(crate) counts_swap: bool,
 }
 
 /// What is particular to a container.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     /// What starts its first process.
-    pub init: &'a [String],
+    pub(crate) init: &'a [String],
     /// Its root file system.
-    pub root: &'a Path,
+    pub(crate) root: &'a Path,
     /// Whether that must not change.
-    pub is_read_only: bool,
+    pub(crate) is_read_only: bool,
     /// Who is who.
-    pub ids: &'a Ids,
+    pub(crate) ids: &'a Ids,
     /// What it sees beside its root, in this order.
-    pub binds: &'a [Bind],
+    pub(crate) binds: &'a [Bind],
     /// Its limits, if it can have any.
-    pub limits: Option<Limits<'a>>,
+    pub(crate) limits: Option<Limits<'a>>,
 }
 
 /// The container's `config.json`.
-pub fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
+pub(crate) fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
     let process = ProcessBuilder::default()
         .user(UserBuilder::default().uid(0_u32).gid(0_u32).build()?)
         .args(shape.init)
@@ -97,7 +97,7 @@ pub fn container(shape: Shape<'_>) -> Result<Spec, OciSpecError> {
 }
 
 /// A program in it, as the platform's user in its home; `files` is how many it may have open.
-pub fn process(
+pub(crate) fn process(
     words: Vec<String>,
     environment: Vec<String>,
     files: u64,
@@ -194,7 +194,7 @@ fn mappings(ranges: &[Range]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
 fn resources(limits: Limits<'_>) -> Result<LinuxResources, OciSpecError> {
     let bytes = i64::try_from(limits.memory.saturating_mul(1 << 20)).unwrap_or(i64::MAX);
     let mut memory = LinuxMemoryBuilder::default().limit(bytes);
-    if limits.limits_swap {
+    if limits.counts_swap {
         memory = memory.swap(bytes);
     }
     let pids = LinuxPidsBuilder::default().limit(PROCESSES).build()?;
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_container_has_the_platforms_walls() {
-        let spec = spec(Some(Limits { cgroup: "piecrust-1", memory: 64, limits_swap: true }));
+        let spec = spec(Some(Limits { cgroup: "piecrust-1", memory: 64, counts_swap: true }));
         assert_eq!(spec["root"], json!({"path": "/mnt", "readonly": true}));
         let kinds = json!([{"type": "ipc"}, {"type": "mount"}, {"type": "pid"}, {"type": "user"}]);
         assert_eq!(spec["linux"]["namespaces"], kinds);

@@ -8,14 +8,7 @@ use serde_json::Value;
 
 /// A number of mebibytes, the platform's unit of memory and disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Megabytes(pub u64);
-
-impl Megabytes {
-    /// The same in bytes; at most what a number of 64 bits holds.
-    pub fn bytes(self) -> u64 {
-        self.0.saturating_mul(1 << 20)
-    }
-}
+pub(crate) struct Megabytes(pub(crate) u64);
 
 impl fmt::Display for Megabytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +23,7 @@ impl fmt::Display for Megabytes {
 /// Not a size.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("'{0}' is no size; write 512M or 1G (units are MB and GB)")]
-pub struct QuantityError(String);
+pub(crate) struct QuantityError(String);
 
 impl FromStr for Megabytes {
     type Err = QuantityError;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Variables by name.
 #[derive(Debug, Clone, Default)]
-pub struct Variables(BTreeMap<String, Value>);
+pub(crate) struct Variables(BTreeMap<String, Value>);
 
 /// A variable that can't be filled in, or is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +25,7 @@ pub enum VariableError {
 
 impl Variables {
     /// Adds `NAME=VALUE`; the value is text, or a number, `true` or `false` where it looks like one.
-    pub fn add(&mut self, assignment: &str) -> Result<(), VariableError> {
+    pub(crate) fn add(&mut self, assignment: &str) -> Result<(), VariableError> {
         let Some((name, value)) = assignment.split_once('=') else {
             return Err(VariableError::NoValue(assignment.to_owned()));
         };
@@ -38,7 +38,7 @@ impl Variables {
     }
 
     /// Adds the mapping of a vars file; what is there already stays: flags win over files.
-    pub fn add_file(&mut self, text: &[u8]) -> Result<(), YamlError> {
+    pub(crate) fn add_file(&mut self, text: &[u8]) -> Result<(), YamlError> {
         let Some(document) = yaml::parse(text)? else { return Ok(()) };
         let mut decoder = Decoder::default();
         for (name, node) in decoder.entries(&document).unwrap_or_default() {
@@ -50,7 +50,7 @@ impl Variables {
     }
 
     /// `value` with all variables in it filled in, in keys as in values.
-    pub fn fill(&self, value: Value) -> Result<Value, VariableError> {
+    pub(crate) fn fill(&self, value: Value) -> Result<Value, VariableError> {
         let mut missing = BTreeSet::new();
         let filled = self.filled(value, &mut missing)?;
         if missing.is_empty() {

@@ -1,0 +1,81 @@
+//! `cell run`: an app that was staged before, or a droplet that is a file, which becomes an app.
+
+use std::fs;
+use std::path::Path;
+
+use crate::app::App;
+use crate::command_line::Run;
+use crate::container::Isolation;
+use crate::definition;
+use crate::error::CellError;
+use crate::inspect;
+use crate::push::{self, Context};
+use crate::run::start;
+use crate::state::{AppDirectory, Work};
+
+/// An app runs under its own name.
+const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";
+
+/// `cell run`: an app that was pushed, or a droplet that is a file, which becomes an app.
+pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
+    let file = Path::new(&flags.droplet);
+    push::become_root(flags.isolation, context, || needs_root(flags, file, context))?;
+    let directory = if file.is_file() {
+        inspect::read(file)?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
+        let _lock = directory.lock(Work::Staging)?;
+        let (target, partial) =
+            (directory.place("droplet.tgz"), directory.place("droplet.partial"));
+        let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
+        if copied.is_err() {
+            let _gone_anyway = fs::remove_file(&partial);
+        }
+        copied.map_err(CellError::on(target.display().to_string()))?;
+        let mut app = definition::of_droplet(&directory.name, flags.command.clone());
+        rewall(&mut app, flags, &directory, context)?;
+        directory.write(&app)?;
+        directory
+    } else if flags.name.is_some() {
+        return Err(CellError::CommandLine(NAMED.to_owned()));
+    } else {
+        let directory = context.state.app(&flags.droplet.to_string_lossy())?;
+        if let Some(mut app) = directory.read()?
+            && (flags.stack.is_some() || flags.isolation.is_some() || flags.command.is_some())
+        {
+            let _lock = directory.lock(Work::Staging)?;
+            if flags.stack.is_some() || flags.isolation.is_some() {
+                rewall(&mut app, flags, &directory, context)?;
+            }
+            if let Some(web) = app.processes.first_mut() {
+                web.command = flags.command.clone().or_else(|| web.command.take());
+            }
+            directory.write(&app)?;
+        }
+        directory
+    };
+    start(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// Whether the app's containers are such as only root makes.
+fn needs_root(flags: &Run, file: &Path, context: &Context) -> Result<bool, CellError> {
+    let is_recorded = flags.stack.is_none() && flags.isolation.is_none() && !file.is_file();
+    if is_recorded {
+        let app = context.state.app(&file.to_string_lossy())?.read()?;
+        return Ok(app.is_some_and(|app| app.isolation != Isolation::None));
+    }
+    let Some(name) = &flags.stack else { return Ok(flags.isolation.is_some()) };
+    Ok(push::stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some())
+}
+
+/// Gives an app the stack and walls that the flags say.
+fn rewall(
+    app: &mut App,
+    flags: &Run,
+    directory: &AppDirectory,
+    context: &Context,
+) -> Result<(), CellError> {
+    let name = flags.stack.as_ref().unwrap_or(&app.stack);
+    let stack = push::stack(flags.stacks.as_deref(), name, context)?;
+    push::walls(app, &stack, flags.isolation, directory, context)
+}
