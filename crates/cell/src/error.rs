@@ -12,6 +12,7 @@ use crate::bundle::BundleError;
 use crate::definition::DefinitionError;
 use crate::isolation::IsolationError;
 use crate::keys::KeyError;
+use crate::shell_words::typed;
 use crate::stacks::StacksError;
 use crate::staging::StagingError;
 use crate::state::StateError;
@@ -81,11 +82,12 @@ pub enum CellError {
     #[error("'{0}' was never staged: cell push it first")]
     NotStaged(String),
     /// The app does not run.
-    #[error("'{0}' does not run; start it by cell run {0}")]
+    #[error("'{0}' does not run; start it by cell run {typed}", typed = typed(.0))]
     NotRunning(String),
     /// The app did not come up.
     #[error(
-        "'{name}' crashed: {reason}; it is started again until cell stop {name}; its log: cell logs {name}"
+        "'{name}' crashed: {reason}; it is started again until cell stop {typed}; its log: cell logs {typed}",
+        typed = typed(name)
     )]
     Crashed {
         /// The app.
@@ -161,5 +163,24 @@ impl CellError {
     pub fn on(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell took the name for two words.
+    #[test]
+    fn commands_in_sentences_can_be_typed_as_they_stand() {
+        let name = || "my shop".to_owned();
+        let crashed = CellError::Crashed { name: name(), reason: "why".to_owned() };
+        for (error, command) in [
+            (CellError::NotRunning(name()), "by cell run 'my shop'"),
+            (StateError::Busy(name()).into(), "the app: cell stop 'my shop'"),
+            (crashed, "until cell stop 'my shop'; its log: cell logs 'my shop'"),
+        ] {
+            assert!(error.to_string().ends_with(command), "{error}");
+        }
     }
 }

@@ -4,8 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+
+/// What is said of a key that must be there.
+const MISSING: &str = "is missing";
 
 /// A value that does not fit its key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +19,30 @@ pub struct FieldError {
     pub place: String,
     /// What is wrong with it.
     pub problem: String,
+}
+
+/// A text; a number or a truth is what the Cloud Controller writes for it: `name: 123`.
+#[derive(Debug)]
+pub(crate) struct Text(pub(crate) String);
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
+            value @ (Value::String(_) | Value::Bool(_) | Value::Number(_)) => {
+                Ok(Self(text(&value)))
+            }
+            other => Err(D::Error::custom(format!("{other} stands where a text is expected"))),
+        }
+    }
+}
+
+/// What the Cloud Controller makes of a value that is to be a text: of a list or mapping, its JSON.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
 }
 
 /// What is left of a mapping, and where it stands.
@@ -68,7 +96,28 @@ impl Fields {
 
     /// A field that must be there.
     pub(crate) fn required<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, FieldError> {
-        self.take(key)?.ok_or_else(|| self.misfit(key, "is missing"))
+        self.take(key)?.ok_or_else(|| self.misfit(key, MISSING))
+    }
+
+    /// A text.
+    pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, FieldError> {
+        Ok(self.take::<Text>(key)?.map(|text| text.0))
+    }
+
+    /// A text that must be there.
+    pub(crate) fn required_text(&mut self, key: &str) -> Result<String, FieldError> {
+        Ok(self.required::<Text>(key)?.0)
+    }
+
+    /// A list of texts.
+    pub(crate) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, FieldError> {
+        let texts = self.take::<Vec<Text>>(key)?;
+        Ok(texts.map(|texts| texts.into_iter().map(|text| text.0).collect()))
+    }
+
+    /// A list of texts that must be there.
+    pub(crate) fn required_texts(&mut self, key: &str) -> Result<Vec<String>, FieldError> {
+        self.texts(key)?.ok_or_else(|| self.misfit(key, MISSING))
     }
 
     /// Whole seconds, at least one.
@@ -79,15 +128,10 @@ impl Fields {
         }
     }
 
-    /// A mapping to texts; other values become the JSON that the Cloud Controller makes of them.
-    pub(crate) fn texts(&mut self, key: &str) -> Result<BTreeMap<String, String>, FieldError> {
+    /// A mapping to texts, of whatever values.
+    pub(crate) fn variables(&mut self, key: &str) -> Result<BTreeMap<String, String>, FieldError> {
         let values: Map<String, Value> = self.take(key)?.unwrap_or_default();
-        let text = |value| match value {
-            Value::String(text) => text,
-            Value::Null => String::new(),
-            other => other.to_string(),
-        };
-        Ok(values.into_iter().map(|(key, value)| (key, text(value))).collect())
+        Ok(values.into_iter().map(|(key, value)| (key, text(&value))).collect())
     }
 
     /// A list of mappings.

@@ -41,6 +41,7 @@ mod restart;
 mod roots;
 mod run;
 mod screen;
+mod shell_words;
 mod ssh;
 mod stacks;
 mod staging;

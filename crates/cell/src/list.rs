@@ -6,6 +6,7 @@ use crate::error::CellError;
 use crate::instance::status::State;
 use crate::push::Context;
 use crate::screen::Event;
+use crate::shell_words::typed;
 use crate::state::{AppDirectory, Work};
 use crate::stop::tell_remains;
 
@@ -17,7 +18,8 @@ pub(crate) fn list(context: &Context) -> Result<(), CellError> {
         if reports.is_empty() {
             let left = directory.place(Work::Running.containers()).exists();
             if left && !directory.is_at(Work::Running) {
-                let fate = format!("is still there; to remove it: cell stop {}", directory.name);
+                let fate =
+                    format!("is still there; to remove it: cell stop {}", typed(&directory.name));
                 tell_remains(&directory.name, &fate, context);
             }
             tell_instance(&directory.name, None, &[], context);

@@ -1,9 +1,11 @@
 //! `manifest.yml`: what an app is to be, as `cf push` reads it.
 //!
 //! [`read`] gives the apps of a manifest with defaults filled in, and a warning for each key that
-//! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`].
+//! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`]; what YAML takes for
+//! another value than was written is named by [`respelled`].
 
 pub(crate) mod quantity;
+mod respelled;
 pub(crate) mod variables;
 
 use std::collections::BTreeMap;
@@ -14,6 +16,7 @@ use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
 use crate::fields::{FieldError, Fields};
+use crate::manifest::respelled::respelled;
 use quantity::Megabytes;
 use variables::{VariableError, Variables};
 
@@ -145,7 +148,7 @@ pub(crate) fn read(text: &[u8], variables: &Variables) -> Result<Manifest, Manif
     let mut decoder = Decoder::default();
     let value = decoder.json(&document).unwrap_or_default();
     decoder.finish()?;
-    let mut manifest = Manifest::default();
+    let mut manifest = Manifest { warnings: respelled(&document, &value), ..Manifest::default() };
     let mut top = Fields::new("manifest", "", variables.fill(value)?)?;
     top.take::<Value>("version")?;
     for entry in top.list("applications")? {
@@ -163,11 +166,11 @@ pub(crate) fn read(text: &[u8], variables: &Variables) -> Result<Manifest, Manif
 fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError> {
     let mut own = process(&mut fields, Some("web"))?;
     let mut app = App {
-        name: fields.take("name")?,
-        path: fields.take("path")?,
+        name: fields.text("name")?,
+        path: fields.text("path")?.map(PathBuf::from),
         buildpacks: buildpacks(&mut fields)?,
-        stack: fields.take("stack")?,
-        environment: fields.texts("env")?,
+        stack: fields.text("stack")?,
+        environment: fields.variables("env")?,
         services: services(&mut fields)?,
         ..App::default()
     };
@@ -189,9 +192,9 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
 }
 
 fn buildpacks(fields: &mut Fields) -> Result<Vec<String>, FieldError> {
-    let single: Option<String> = fields.take("buildpack")?;
-    let single = single.filter(|name| !matches!(name.as_str(), "" | "default" | "null"));
-    let several: Option<Vec<String>> = fields.take("buildpacks")?;
+    let single =
+        fields.text("buildpack")?.filter(|name| !matches!(name.as_str(), "" | "default" | "null"));
+    let several = fields.texts("buildpacks")?;
     Ok(several.unwrap_or_else(|| single.into_iter().collect()))
 }
 
@@ -201,7 +204,7 @@ fn services(fields: &mut Fields) -> Result<Option<Vec<String>>, FieldError> {
     let name = |entry: Value| match entry {
         Value::String(name) => Ok(name),
         Value::Object(_) => {
-            Fields::new("manifest", &fields.below("services"), entry)?.required("name")
+            Fields::new("manifest", &fields.below("services"), entry)?.required_text("name")
         }
         other => {
             Err(fields.misfit("services", &format!("{other} is no name of a service instance")))
@@ -212,11 +215,11 @@ fn services(fields: &mut Fields) -> Result<Option<Vec<String>>, FieldError> {
 
 /// The fields of a process; `kind` where they stand in the app itself.
 fn process(fields: &mut Fields, kind: Option<&str>) -> Result<Process, FieldError> {
-    let command: Option<String> = fields.take("command")?;
+    let command = fields.text("command")?;
     Ok(Process {
         kind: match kind {
             Some(kind) => kind.to_owned(),
-            None => fields.required("type")?,
+            None => fields.required_text("type")?,
         },
         command: command.filter(|text| !matches!(text.as_str(), "" | "default" | "null")),
         memory: fields.take("memory")?,
@@ -231,7 +234,7 @@ fn process(fields: &mut Fields, kind: Option<&str>) -> Result<Process, FieldErro
 fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldError> {
     Ok(HealthCheck {
         kind: fields.take(&format!("{prefix}-type"))?,
-        endpoint: fields.take(&format!("{prefix}-http-endpoint"))?,
+        endpoint: fields.text(&format!("{prefix}-http-endpoint"))?,
         invocation_timeout: fields.seconds(&format!("{prefix}-invocation-timeout"))?,
         interval: fields.seconds(&format!("{prefix}-interval"))?,
     })
@@ -239,9 +242,9 @@ fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldE
 
 fn sidecar(fields: &mut Fields) -> Result<Sidecar, FieldError> {
     Ok(Sidecar {
-        name: fields.required("name")?,
-        process_types: fields.required("process_types")?,
-        command: fields.required("command")?,
+        name: fields.required_text("name")?,
+        process_types: fields.required_texts("process_types")?,
+        command: fields.required_text("command")?,
         memory: fields.take("memory")?,
     })
 }

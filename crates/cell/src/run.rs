@@ -15,6 +15,7 @@ use crate::instance::status::State;
 use crate::interrupt::Attended;
 use crate::push::{Context, milliseconds};
 use crate::screen::Event;
+use crate::shell_words::typed;
 use crate::state::AppDirectory;
 use crate::stop::stop_if_running;
 
@@ -48,8 +49,9 @@ pub(crate) fn start(
         follower
             .follow(|_| interrupt.ends_reading())
             .map_err(CellError::on(log.display().to_string()))?;
+        let (name, typed) = (&app.name, typed(&app.name));
         let text =
-            format!("\n{0} goes on. Its log: cell logs {0}; to stop it: cell stop {0}", app.name);
+            format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}");
         context.screen.tell(&Event::Step { text: &text });
     }
     Ok(())
@@ -124,7 +126,7 @@ fn tell_running(
     let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
     let listens = app.processes.first().is_some_and(|web| web.health.kind != CheckKind::Process);
     let url = reports.first().filter(|_| listens).map(Report::url);
-    let ssh = format!("cell ssh {}", app.name);
+    let ssh = format!("cell ssh {}", typed(&app.name));
     let (app, url) = (app.name.as_str(), url.as_deref());
     context.screen.tell(&Event::Running { app, url, ssh: &ssh, milliseconds });
     Ok(())

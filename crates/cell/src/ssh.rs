@@ -1,9 +1,8 @@
 //! `cell ssh`: OpenSSH's client opens a shell in an instance, or runs a command there.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
 
 use crate::command_line::Ssh;
@@ -11,6 +10,7 @@ use crate::control::{self, Question};
 use crate::error::CellError;
 use crate::keys;
 use crate::push::Context;
+use crate::shell_words::quoted;
 use crate::state::write_private;
 
 /// With the app's key and no file of the user's.
@@ -61,12 +61,8 @@ pub(crate) fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
 
 /// What the shell there reads: one word as it is; several as they are typed here, which `ssh` would join by blanks.
 fn shell_text(words: &[OsString]) -> OsString {
-    let quoted = |word: &OsString| {
-        let pieces: Vec<_> = word.as_bytes().split(|&byte| byte == b'\'').collect();
-        [b"'", pieces.join(&br"'\''"[..]).as_slice(), b"'"].concat()
-    };
     match words {
         [text] => text.clone(),
-        words => OsString::from_vec(words.iter().map(quoted).collect::<Vec<_>>().join(&b' ')),
+        words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(OsStr::new(" ")),
     }
 }

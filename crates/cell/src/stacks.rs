@@ -85,19 +85,19 @@ pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError>
 }
 
 fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, FieldError> {
-    let architecture: Option<String> = fields.take("architecture")?;
-    let rootfs: Option<PathBuf> = fields.take("rootfs")?;
+    let architecture = fields.text("architecture")?;
+    let rootfs = fields.text("rootfs")?.map(PathBuf::from);
     let releases = Releases::take(fields, &name, directory)?;
     let mut order: Vec<String> = Vec::new();
     for list in ["install_buildpacks_prepend", "install_buildpacks", "install_buildpacks_append"] {
-        for short_name in fields.take::<Vec<String>>(list)?.unwrap_or_default() {
+        for short_name in fields.texts(list)?.unwrap_or_default() {
             if !order.contains(&short_name) {
                 order.push(short_name);
             }
         }
     }
     Ok(Stack {
-        description: fields.take("description")?.unwrap_or_default(),
+        description: fields.text("description")?.unwrap_or_default(),
         rootfs: rootfs.filter(|path| path.as_os_str() != HOST).map(|path| directory.join(path)),
         architecture: architecture
             .map_or_else(Architecture::own, |name| Architecture::named(&name)),
@@ -126,15 +126,15 @@ impl<'a> Releases<'a> {
         for (name, entry) in entries {
             let place = fields.below(&format!("releases.{name}"));
             let mut release = Fields::new("stacks.yml", &place, entry)?;
-            if let Some(location) = release.take("directory")? {
-                locations.insert(name, location);
+            if let Some(location) = release.text("directory")? {
+                locations.insert(name, PathBuf::from(location));
             }
         }
         Ok(Self {
             stack: stack.to_owned(),
             directory,
-            prefix: fields.take("release_prefix")?.unwrap_or_default(),
-            suffix: fields.take("release_suffix")?.unwrap_or_else(|| "-buildpack".to_owned()),
+            prefix: fields.text("release_prefix")?.unwrap_or_default(),
+            suffix: fields.text("release_suffix")?.unwrap_or_else(|| "-buildpack".to_owned()),
             locations,
         })
     }

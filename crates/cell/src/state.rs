@@ -24,6 +24,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::app::App;
 use crate::remains;
+use crate::shell_words::typed;
 
 /// Why the state can't be read or kept.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum StateError {
     #[error("no app is named '{0}'; `cell ps` lists those there are")]
     Unknown(String),
     /// Another cell stages or runs the app.
-    #[error("another cell is at work on '{0}'; wait for it, or stop the app: cell stop {0}")]
+    #[error("another cell is at work on '{0}'; wait for it, or stop the app: cell stop {typed}", typed = typed(.0))]
     Busy(String),
     /// A name that can't be one of a directory.
     #[error(

@@ -83,6 +83,62 @@ fn a_whole_manifest_is_read() {
     assert_eq!(manifest.apps, [app]);
 }
 
+/// `name: 123` was refused, and nobody learnt that 3.10 arrives as 3.1.
+#[test]
+fn numbers_and_truths_are_taken_as_texts_and_what_they_become_is_said() {
+    let manifest = read_text(
+        "d: &d {env: {A: 010}, name: on}
+applications:
+- <<: *d
+  name: 123
+  stack: true
+  path: 1
+  buildpacks: [2]
+  command: yes
+  env: {A: 1, B: true, C: 0x10, D: 1e3, E: 012, F: null, G: 3.10, H: 'no', I: [no], J: y, K: .5}
+  sidecars: [{name: 3, process_types: [4], command: 5}]
+- name: y
+",
+    )
+    .unwrap();
+    let app = &manifest.apps[0];
+    assert_eq!(
+        (app.name.as_deref(), app.stack.as_deref(), app.path.as_deref(), app.buildpacks.as_slice()),
+        (Some("123"), Some("true"), Some("1".as_ref()), ["2".to_owned()].as_slice())
+    );
+    assert_eq!(app.processes[0].command.as_deref(), Some("true"));
+    let sidecar = &app.sidecars[0];
+    assert_eq!((sidecar.name.as_str(), sidecar.command.as_str()), ("3", "5"));
+    assert_eq!(sidecar.process_types, ["4"]);
+    let environment: Vec<String> =
+        app.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(
+        environment.join(" "),
+        "A=1 B=true C=16 D=1000 E=10 F= G=3.1 H=no I=[false] J=true K=0.5"
+    );
+    assert_eq!(manifest.apps[1].name.as_deref(), Some("true"));
+    let said = |place: &str, kind: &str| {
+        format!(
+            "manifest: applications{place}: YAML takes it for {kind} and does not keep how it is written, as with cf push; put it into quotes"
+        )
+    };
+    assert_eq!(
+        manifest.warnings,
+        [
+            said("[0].env.C", "a number"),
+            said("[0].env.D", "a number"),
+            said("[0].env.E", "a number"),
+            said("[0].env.G", "a number"),
+            said("[0].env.I[0]", "true or false"),
+            said("[0].env.J", "true or false"),
+            said("[0].env.K", "a number"),
+            said("[1].name", "true or false"),
+        ]
+    );
+    let error = read_text("applications: [{name: [a]}]").unwrap_err().to_string();
+    assert_eq!(error, "applications[0].name: [\"a\"] stands where a text is expected");
+}
+
 #[test]
 fn what_is_left_open_is_none() {
     for text in [

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
+use crate::fields;
+
 /// Variables by name.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Variables(BTreeMap<String, Value>);
@@ -69,7 +71,7 @@ impl Variables {
             }
             Value::Object(entries) => {
                 let entries = entries.into_iter().map(|(key, value)| {
-                    let key = as_text(&self.filled_text(&key, missing)?);
+                    let key = fields::text(&self.filled_text(&key, missing)?);
                     Ok((key, self.filled(value, missing)?))
                 });
                 Value::Object(entries.collect::<Result<_, _>>()?)
@@ -95,7 +97,7 @@ impl Variables {
                 Some(Value::Array(_) | Value::Object(_)) => {
                     return Err(VariableError::Inside(name.to_owned()));
                 }
-                Some(value) => filled.push_str(&as_text(value)),
+                Some(value) => filled.push_str(&fields::text(value)),
                 None => {
                     missing.insert(name.to_owned());
                 }
@@ -118,13 +120,6 @@ fn variable(text: &str) -> Option<(&str, &str, &str)> {
             return Some((text.get(..start)?, name, after));
         }
         from = start + 1;
-    }
-}
-
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

@@ -74,6 +74,11 @@ fn words_for_ssh_arrive_as_they_were_typed_and_one_word_is_for_the_shell() {
     machine.cell(&["run", "shop", "--detach", "-c", "echo otherwise; serve-static ."]).succeeds();
     let said = machine.cell(&["logs", "shop", "--recent"]).succeeds();
     assert!(said.out().contains("OUT otherwise"), "{}", said.out());
+    // What was printed to be typed was two words to a shell.
+    let push = ["push", app.to_str().unwrap(), "--name", "my shop", "--detach"];
+    let said = machine.cell(&push).succeeds().out();
+    assert!(said.ends_with("\nA shell in it: cell ssh 'my shop'\n"), "{said}");
+    machine.cell(&["stop", "my shop"]).succeeds();
     // It was staged, but its supervisor took it for an option.
     let error = machine.cell(&["stage", app.to_str().unwrap(), "--name=-x"]).fails(1);
     assert!(error.contains("'-x' can't be an app's name"), "{error}");
