@@ -107,5 +107,7 @@ pub(crate) struct App {
     pub(crate) execution_metadata: String,
 }
 
-/// Memory of staging at least, and disk, in MiB (platform contract, 3.1).
+/// Memory of staging at least, in MiB (platform contract, 3.1).
 pub(crate) const STAGING_MEMORY: u64 = 1024;
+/// Disk of staging at least, in MiB. What apps are told of disk is not enforced here.
+pub(crate) const STAGING_DISK: u64 = 4096;

@@ -72,6 +72,16 @@ pub(crate) enum Isolation {
     },
 }
 
+impl Isolation {
+    /// The root file system, where it is not the machine's own.
+    pub(crate) fn root(&self) -> Option<&PathBuf> {
+        match self {
+            Self::None => None,
+            Self::Oci { root, .. } => Some(root),
+        }
+    }
+}
+
 /// What is put into a container.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Contents<'a> {

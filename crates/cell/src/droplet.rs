@@ -10,6 +10,7 @@ use crate::definition;
 use crate::error::CellError;
 use crate::inspect;
 use crate::push::{self, Context};
+use crate::roots::Root;
 use crate::run::start;
 use crate::state::{AppDirectory, Work};
 
@@ -21,40 +22,48 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
     push::become_root(flags.isolation, context, || needs_root(flags, file, context))?;
     let directory = if file.is_file() {
-        inspect::read(file)?;
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
-        let _lock = directory.lock(Work::Staging)?;
-        let (target, partial) =
-            (directory.place("droplet.tgz"), directory.place("droplet.partial"));
-        let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
-        if copied.is_err() {
-            let _gone_anyway = fs::remove_file(&partial);
-        }
-        copied.map_err(CellError::on(target.display().to_string()))?;
-        let mut app = definition::of_droplet(&directory.name, flags.command.clone());
-        rewall(&mut app, flags, &directory, context)?;
-        directory.write(&app)?;
-        directory
+        adopt(file, flags, context)?
     } else if flags.name.is_some() {
         return Err(CellError::CommandLine(NAMED.to_owned()));
     } else {
-        let directory = context.state.app(&flags.droplet.to_string_lossy())?;
-        if let Some(mut app) = directory.read()?
-            && (flags.stack.is_some() || flags.isolation.is_some() || flags.command.is_some())
-        {
-            let _lock = directory.lock(Work::Staging)?;
-            if flags.stack.is_some() || flags.isolation.is_some() {
-                rewall(&mut app, flags, &directory, context)?;
-            }
-            if let Some(web) = app.processes.first_mut() {
-                web.command = flags.command.clone().or_else(|| web.command.take());
-            }
-            directory.write(&app)?;
-        }
-        directory
+        change(flags, context)?
     };
     start(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// Makes an app of a droplet that is a file.
+fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
+    inspect::read(file)?;
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
+    let _lock = directory.lock(Work::Staging)?;
+    let (target, partial) = (directory.place("droplet.tgz"), directory.place("droplet.partial"));
+    let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
+    if copied.is_err() {
+        let _gone_anyway = fs::remove_file(&partial);
+    }
+    copied.map_err(CellError::on(target.display().to_string()))?;
+    let mut app = definition::of_droplet(&directory.name, flags.command.clone());
+    let _root = rewall(&mut app, flags, &directory, context)?;
+    directory.write(&app)?;
+    Ok(directory)
+}
+
+/// An app that was staged before, with what the flags say otherwise.
+fn change(flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
+    let directory = context.state.app(&flags.droplet.to_string_lossy())?;
+    let has_walls = flags.stack.is_some() || flags.isolation.is_some();
+    if let Some(mut app) = directory.read()?
+        && (has_walls || flags.command.is_some())
+    {
+        let _lock = directory.lock(Work::Staging)?;
+        let _root = if has_walls { rewall(&mut app, flags, &directory, context)? } else { None };
+        if let Some(web) = app.processes.first_mut() {
+            web.command = flags.command.clone().or_else(|| web.command.take());
+        }
+        directory.write(&app)?;
+    }
+    Ok(directory)
 }
 
 /// Whether the app's containers are such as only root makes.
@@ -74,7 +83,7 @@ fn rewall(
     flags: &Run,
     directory: &AppDirectory,
     context: &Context,
-) -> Result<(), CellError> {
+) -> Result<Option<Root>, CellError> {
     let name = flags.stack.as_ref().unwrap_or(&app.stack);
     let stack = push::stack(flags.stacks.as_deref(), name, context)?;
     push::walls(app, &stack, flags.isolation, directory, context)

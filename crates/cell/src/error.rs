@@ -12,6 +12,7 @@ use crate::bundle::BundleError;
 use crate::definition::DefinitionError;
 use crate::isolation::IsolationError;
 use crate::keys::KeyError;
+use crate::roots::RootError;
 use crate::shell_words::typed;
 use crate::stacks::StacksError;
 use crate::staging::StagingError;
@@ -49,6 +50,9 @@ pub enum CellError {
     /// An app can't have the walls it is to have.
     #[error(transparent)]
     Isolation(#[from] IsolationError),
+    /// A root file system can't be used or removed.
+    #[error(transparent)]
+    Root(#[from] RootError),
     /// This program can't be started again with other rights.
     #[error(transparent)]
     Exec(ExecError),
@@ -138,6 +142,7 @@ impl Failure for CellError {
             | Self::Stacks { .. }
             | Self::Stack { .. }
             | Self::Isolation(_)
+            | Self::Root(_)
             | Self::Exec(_)
             | Self::File(_)
             | Self::Buildpack(_)

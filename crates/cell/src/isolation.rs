@@ -12,7 +12,7 @@ use crate::cgroup::Cgroup;
 use crate::command_line::IsolationName;
 use crate::container::{Container, Contents, Isolation};
 use crate::emulator::{self, EmulatorError};
-use crate::roots::{self, RootError};
+use crate::roots::{self, Root, RootError};
 use crate::stacks::Stack;
 use crate::state::State;
 use crate::subordinates;
@@ -66,12 +66,14 @@ pub enum IsolationError {
 }
 
 /// The walls, and what is to be said of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Choice {
     /// They.
     pub(crate) isolation: Isolation,
     /// Sentences for people.
     pub(crate) words: Vec<String>,
+    /// What keeps the root file system where it is.
+    pub(crate) root: Option<Root>,
 }
 
 /// What a choice depends on.
@@ -128,7 +130,7 @@ fn none(stack: &Stack, why: Option<&str>) -> Result<Choice, IsolationError> {
             "Without isolation there are this machine's files, not those of stack {name}"
         ));
     }
-    Ok(Choice { isolation: Isolation::None, words })
+    Ok(Choice { isolation: Isolation::None, words, root: None })
 }
 
 fn oci(
@@ -167,9 +169,9 @@ fn oci(
     }
     let mut reasons = Vec::new();
     for runtime in candidates {
-        let isolation = Isolation::Oci { runtime, root: root.clone() };
+        let isolation = Isolation::Oci { runtime, root: root.path.clone() };
         match try_out(&isolation, circumstances) {
-            Ok(()) => return Ok(Choice { isolation, words }),
+            Ok(()) => return Ok(Choice { isolation, words, root: Some(root) }),
             Err(reason) => reasons.push(reason),
         }
     }

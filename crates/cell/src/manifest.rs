@@ -2,7 +2,7 @@
 //!
 //! [`read`] gives the apps of a manifest with defaults filled in, and a warning for each key that
 //! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`]; what YAML takes for
-//! another value than was written is named by [`respelled`].
+//! another value than was written is named by [`respelled()`].
 
 pub(crate) mod quantity;
 mod respelled;

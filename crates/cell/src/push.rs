@@ -19,6 +19,7 @@ use crate::isolation::{self, Circumstances};
 use crate::log::Log;
 use crate::package::Package;
 use crate::progress;
+use crate::roots::Root;
 use crate::run;
 use crate::screen::{Event, Screen};
 use crate::stacks::{self, HOST, Stack, Stacks};
@@ -127,7 +128,7 @@ fn staged(
     }
     let stack = stack(flags.stacks.as_deref(), &definition.app.stack, context)?;
     let mut app = definition.app;
-    walls(&mut app, &stack, flags.isolation, directory, context)?;
+    let _root = walls(&mut app, &stack, flags.isolation, directory, context)?;
     if let Some(earlier) = directory.read()? {
         app.guid = earlier.guid;
     }
@@ -225,14 +226,15 @@ fn names(buildpacks: &[Buildpack]) -> String {
     if names.is_empty() { "no buildpacks".to_owned() } else { names.join(", ") }
 }
 
-/// Gives an app its stack and walls; what they lack is told.
+/// Gives an app its stack and walls; what they lack is told. Its root file system stays until the app is recorded, if
+/// what is returned is kept as long.
 pub(crate) fn walls(
     app: &mut App,
     stack: &Stack,
     wanted: Option<IsolationName>,
     directory: &AppDirectory,
     context: &Context,
-) -> Result<(), CellError> {
+) -> Result<Option<Root>, CellError> {
     let circumstances = Circumstances {
         environment: &context.environment,
         state: &context.state,
@@ -252,7 +254,7 @@ pub(crate) fn walls(
     app.stack.clone_from(&stack.name);
     app.architecture = Some(stack.architecture.name().to_owned());
     app.isolation = choice.isolation;
-    Ok(())
+    Ok(choice.root)
 }
 
 /// The stack `name`; without a name the file's first, else the machine's own.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::app::{App, Check, CheckKind, Process, STAGING_MEMORY, Sidecar};
+use crate::app::{App, Check, CheckKind, Process, STAGING_DISK, STAGING_MEMORY, Sidecar};
 
 /// Where the lifecycle bundle is in every container.
 pub(crate) const LIFECYCLE: &str = "/tmp/lifecycle";
@@ -287,7 +287,8 @@ fn add_containers_own(environment: &mut BTreeMap<String, Word>) {
 
 /// `VCAP_APPLICATION`, of a process or (with `None`) of staging.
 fn vcap_application(app: &App, memory: u64, process: Option<&Process>) -> Value {
-    let disk = process.or_else(|| app.processes.first()).map_or(0, |process| process.disk);
+    let web = app.processes.first().map_or(0, |web| web.disk);
+    let disk = process.map_or_else(|| web.max(STAGING_DISK), |process| process.disk);
     let uris = json!([format!("{}.localhost", app.name)]);
     let mut value = json!({
         "cf_api": "http://localhost",

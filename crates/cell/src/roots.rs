@@ -1,4 +1,7 @@
-//! Root file systems of stacks: a tar archive or a directory, unpacked once and never changed by a container.
+//! Root file systems of stacks: a tar archive or a directory, unpacked once and never changed by a container, and
+//! removed once nobody needs it.
+
+pub(crate) mod unused;
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
@@ -48,34 +51,61 @@ pub enum RootError {
     Ids(#[from] IdsError),
 }
 
+/// What is not whole yet, or not any more.
+const PARTIAL: &str = "partial";
+
+/// A root file system that stays where it is as long as this value.
+#[derive(Debug)]
+pub(crate) struct Root {
+    /// Its directory.
+    pub(crate) path: PathBuf,
+    _used: Flock<File>,
+}
+
+impl Root {
+    /// The one in `path`.
+    pub(crate) fn hold(path: PathBuf) -> Result<Self, RootError> {
+        let directory = File::open(&path).map_err(FileError::on("open", &path))?;
+        let used = Flock::lock(directory, FlockArg::LockShared)
+            .map_err(|(_, errno)| FileError::on("lock", &path)(errno.into()))?;
+        Ok(Self { path, _used: used })
+    }
+}
+
 /// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
-/// before that. Where the directory is.
+/// before that.
 pub(crate) fn unpacked(
     source: &Path,
     roots: &Path,
     begin: impl FnOnce(),
-) -> Result<PathBuf, RootError> {
+) -> Result<Root, RootError> {
     let target = roots.join(name(source)?);
     let lock = roots.join("lock");
     let file = File::create(&lock).map_err(FileError::on("open", &lock))?;
     let _held = Flock::lock(file, FlockArg::LockExclusive)
         .map_err(|(_, errno)| FileError::on("lock", &lock)(errno.into()))?;
-    if target.is_dir() {
-        return Ok(target);
+    if !target.is_dir() {
+        begin();
+        unpack(source, roots, &target)?;
     }
-    begin();
-    let partial = roots.join("partial");
+    unused::note(source, &target, roots);
+    Root::hold(target)
+}
+
+/// With the lock held.
+fn unpack(source: &Path, roots: &Path, target: &Path) -> Result<(), RootError> {
+    let partial = roots.join(PARTIAL);
     // One that was killed left its own.
     remove(&partial)?;
     // Images have directories for everybody: only the way to them is closed.
     DirBuilder::new().mode(0o755).create(&partial).map_err(FileError::on("mkdir", &partial))?;
     let made = extract(source, &partial).and_then(|()| prepare(&partial, source)).and_then(|()| {
-        Ok(fs::rename(&partial, &target).map_err(FileError::on("rename", &partial))?)
+        Ok(fs::rename(&partial, target).map_err(FileError::on("rename", &partial))?)
     });
     if made.is_err() {
         let _first_reason_counts = remove(&partial);
     }
-    made.map(|()| target)
+    made
 }
 
 fn remove(path: &Path) -> Result<(), RootError> {

@@ -7,6 +7,8 @@ use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lifecycle::report::chain;
+
 use crate::app::{App, CheckKind};
 use crate::control::{self, Question, Report};
 use crate::error::CellError;
@@ -14,10 +16,12 @@ use crate::follow::Follower;
 use crate::instance::status::State;
 use crate::interrupt::Attended;
 use crate::push::{Context, milliseconds};
+use crate::roots::unused;
 use crate::screen::Event;
 use crate::shell_words::typed;
 use crate::state::AppDirectory;
 use crate::stop::stop_if_running;
+use crate::subordinates;
 
 /// Where a supervisor says why it ends.
 const LAST_WORDS: &str = "last-words";
@@ -45,6 +49,9 @@ pub(crate) fn start(
     if !interrupt.has_happened() {
         tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
     }
+    if let Err(error) = remove_roots(context) {
+        context.screen.tell(&Event::Warning { text: &chain(&error) });
+    }
     if !detach || interrupt.has_happened() {
         follower
             .follow(|_| interrupt.ends_reading())
@@ -52,6 +59,25 @@ pub(crate) fn start(
         let (name, typed) = (&app.name, typed(&app.name));
         let text =
             format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}");
+        context.screen.tell(&Event::Step { text: &text });
+    }
+    Ok(())
+}
+
+/// Removes the root file systems that no stack and no app has any more.
+fn remove_roots(context: &Context) -> Result<(), CellError> {
+    if !subordinates::is_root() {
+        return Ok(());
+    }
+    let mut needed = Vec::new();
+    for directory in context.state.apps()? {
+        needed.extend(directory.read()?.and_then(|app| app.isolation.root().cloned()));
+    }
+    let removed = unused::sweep(&context.state.place("roots"), &needed)?;
+    if removed > 0 {
+        let text = format!(
+            "Root file systems that no stack and no app has any more are removed: {removed}"
+        );
         context.screen.tell(&Event::Step { text: &text });
     }
     Ok(())

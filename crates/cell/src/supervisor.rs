@@ -23,6 +23,7 @@ use crate::log::{Log, Stream};
 use crate::push::Context;
 use crate::recipe::KeyPair;
 use crate::restart::Crashes;
+use crate::roots::Root;
 use crate::state::Work;
 use crate::stopper::Stopper;
 use crate::warehouse::Warehouse;
@@ -67,6 +68,7 @@ pub(crate) fn supervise(
     let architecture = architecture.map_or_else(Architecture::own, Architecture::named);
     let held = bundle::fetch(bundle, &architecture, &context.state, &warehouse)?;
     drop(warehouse);
+    let _root = app.isolation.root().cloned().map(Root::hold).transpose()?;
     let common = Common {
         app,
         directory: directory.path.clone(),

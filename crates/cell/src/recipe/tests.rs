@@ -120,6 +120,20 @@ fn an_instance_knows_where_it_is() {
     assert!(application.get("users").is_none());
 }
 
+/// Buildpacks were told the app's own limit of disk, which staging exceeds.
+#[test]
+fn staging_is_told_the_platforms_least_limits() {
+    let limits = |app: &App| {
+        let action = staging(app, &[], false, "127.0.0.1");
+        let text = variable(&action, "VCAP_APPLICATION");
+        serde_json::from_str::<Value>(&text).unwrap()["limits"].clone()
+    };
+    let mut app = app();
+    assert_eq!(limits(&app), json!({"fds": 16384, "mem": 1024, "disk": 4096}));
+    (app.processes[0].memory, app.processes[0].disk) = (2048, 8192);
+    assert_eq!(limits(&app), json!({"fds": 16384, "mem": 2048, "disk": 8192}));
+}
+
 #[test]
 fn sidecars_have_their_own_source_and_memory() {
     let app = app();

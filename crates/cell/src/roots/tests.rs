@@ -27,9 +27,9 @@ fn root_directories_and_archives_are_unpacked_once() {
     let mut found = Vec::new();
     for source in [root.path(), &archive] {
         let mut begun = false;
-        let made = unpacked(source, roots.path(), || begun = true).unwrap();
+        let made = unpacked(source, roots.path(), || begun = true).unwrap().path;
         assert!(begun);
-        assert_eq!(unpacked(source, roots.path(), || panic!("again")).unwrap(), made);
+        assert_eq!(unpacked(source, roots.path(), || panic!("again")).unwrap().path, made);
         assert_eq!(fs::read(made.join("etc/passwd")).unwrap(), b"etc/passwd");
         assert_eq!(fs::metadata(made.join("bin/sh")).unwrap().mode() & 0o777, 0o751);
         // What is this machine's is not taken, what is mounted over is there.
@@ -44,7 +44,7 @@ fn root_directories_and_archives_are_unpacked_once() {
     }
     assert_ne!(found[0], found[1]);
     fs::write(root.path().join("bin/new"), "").unwrap();
-    assert!(!found.contains(&unpacked(root.path(), roots.path(), || ()).unwrap()));
+    assert!(!found.contains(&unpacked(root.path(), roots.path(), || ()).unwrap().path));
 }
 
 #[test]
@@ -70,6 +70,35 @@ fn what_was_half_made_goes_and_what_is_no_root_leaves_nothing() {
 fn root_a_links_place_is_taken_by_a_file() {
     let (root, roots) = root(&["etc/passwd"]);
     symlink("../run/resolve/stub", root.path().join("etc/resolv.conf")).unwrap();
-    let made = unpacked(root.path(), roots.path(), || ()).unwrap();
+    let made = unpacked(root.path(), roots.path(), || ()).unwrap().path;
     assert!(fs::symlink_metadata(made.join("etc/resolv.conf")).unwrap().is_file());
+}
+
+/// They stayed for ever, one for each change of a stack.
+#[test]
+fn root_what_no_stack_and_no_app_has_goes() {
+    let (source, roots) = root(&["etc/passwd"]);
+    let sweep = |needed: &[PathBuf]| unused::sweep(roots.path(), needed).unwrap();
+    let held = unpacked(source.path(), roots.path(), || ()).unwrap();
+    fs::write(source.path().join("etc/more"), "").unwrap();
+    let new = unpacked(source.path(), roots.path(), || ()).unwrap().path;
+    // In use; of an app that does not run; while another cell unpacks.
+    assert_eq!(sweep(&[]), 0);
+    let old = held.path.clone();
+    drop(held);
+    assert_eq!(sweep(std::slice::from_ref(&old)), 0);
+    let lock = File::open(roots.path().join("lock")).unwrap();
+    let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    assert_eq!(sweep(&[]), 0);
+    drop(lock);
+    assert!(old.is_dir());
+    assert_eq!(sweep(&[]), 1);
+    assert!(!old.exists() && new.join("etc/more").exists());
+    // Its stack has it, whether there is an app or not, until there is nothing to unpack it from.
+    drop(source);
+    fs::create_dir_all(roots.path().join("partial/old")).unwrap();
+    assert_eq!(sweep(&[]), 1);
+    let left: Vec<_> =
+        fs::read_dir(roots.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"]);
 }
