@@ -13,6 +13,7 @@ use crate::app::{App, Check, CheckKind, Process, Sidecar};
 use crate::command_line::Stage;
 use crate::manifest::variables::{VariableError, Variables};
 use crate::manifest::{self, HealthCheck, HealthCheckKind, ManifestError};
+use crate::push::milliseconds;
 
 /// Memory of an instance unless said otherwise, in MiB.
 const MEMORY: u64 = 1024;
@@ -242,10 +243,6 @@ fn check(wanted: HealthCheck, default: CheckKind) -> Check {
         timeout_ms: wanted.invocation_timeout.map_or(platforms.timeout_ms, milliseconds),
         interval_ms: wanted.interval.map_or(platforms.interval_ms, milliseconds),
     }
-}
-
-fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn sidecar(wanted: manifest::Sidecar) -> Sidecar {

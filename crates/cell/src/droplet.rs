@@ -1,5 +1,6 @@
 //! `cell run`: an app that was staged before, or a droplet that is a file, which becomes an app.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::inspect;
 use crate::push::{self, Context};
 use crate::roots::Root;
 use crate::run::start;
-use crate::state::{AppDirectory, Work};
+use crate::state::{AppDirectory, StateError, Work};
 
 /// An app runs under its own name.
 const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";
@@ -29,6 +30,14 @@ pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
         change(flags, context)?
     };
     start(&directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// The app of that name, where there is no such file.
+pub(crate) fn app(droplet: &OsStr, context: &Context) -> Result<AppDirectory, CellError> {
+    context.state.app(&droplet.to_string_lossy()).map_err(|error| match error {
+        StateError::Unknown(name) | StateError::Name(name) => CellError::Neither(name),
+        other => other.into(),
+    })
 }
 
 /// Makes an app of a droplet that is a file.
@@ -51,7 +60,7 @@ fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<AppDirectory, Ce
 
 /// An app that was staged before, with what the flags say otherwise.
 fn change(flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
-    let directory = context.state.app(&flags.droplet.to_string_lossy())?;
+    let directory = app(&flags.droplet, context)?;
     let has_walls = flags.stack.is_some() || flags.isolation.is_some();
     if let Some(mut app) = directory.read()?
         && (has_walls || flags.command.is_some())
@@ -70,7 +79,7 @@ fn change(flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
 fn needs_root(flags: &Run, file: &Path, context: &Context) -> Result<bool, CellError> {
     let is_recorded = flags.stack.is_none() && flags.isolation.is_none() && !file.is_file();
     if is_recorded {
-        let app = context.state.app(&file.to_string_lossy())?.read()?;
+        let app = app(&flags.droplet, context)?.read()?;
         return Ok(app.is_some_and(|app| app.isolation != Isolation::None));
     }
     let Some(name) = &flags.stack else { return Ok(flags.isolation.is_some()) };

@@ -82,6 +82,9 @@ pub enum CellError {
         /// Why.
         source: io::Error,
     },
+    /// There is no such droplet.
+    #[error("'{0}' is neither a file nor an app; `cell ps` lists the apps there are")]
+    Neither(String),
     /// There is nothing to run.
     #[error("'{0}' was never staged: cell push it first")]
     NotStaged(String),
@@ -151,6 +154,7 @@ impl Failure for CellError {
             | Self::Server(_)
             | Self::Staging(_)
             | Self::Droplet { .. }
+            | Self::Neither(_)
             | Self::NotStaged(_)
             | Self::NotRunning(_)
             | Self::Crashed { .. }

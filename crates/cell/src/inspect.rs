@@ -15,6 +15,7 @@ use serde_json::Value;
 use tar::{Archive, EntryType};
 
 use crate::command_line::Inspect;
+use crate::droplet;
 use crate::error::CellError;
 use crate::push::Context;
 
@@ -54,7 +55,7 @@ pub(crate) fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> 
     let mut process_types = BTreeMap::new();
     // A directory of that name is the source of an app, most likely of this one.
     if !path.is_file() {
-        let directory = here.state.app(&flags.droplet.to_string_lossy())?;
+        let directory = droplet::app(&flags.droplet, here)?;
         path = directory.place("droplet.tgz");
         // What the droplet itself does not tell.
         process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();
@@ -162,10 +163,12 @@ fn buildpack_index(name: &str) -> Option<u64> {
 /// Name and version in a buildpack's `config.yml`.
 fn buildpack(config: &[u8]) -> Option<String> {
     let document = yaml::parse(config).ok()??;
-    let config = Decoder::default().json(&document)?;
-    let name = config["name"].as_str()?;
-    let version = config["version"].as_str();
-    Some(version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}")))
+    let mut decoder = Decoder::default();
+    let fields: BTreeMap<_, _> = decoder.entries(&document)?.into_iter().collect();
+    // As it is written: 1.10 is no number here.
+    let mut text = |key| fields.get(key).and_then(|node| decoder.text(node));
+    let name = text("name")?;
+    Some(text("version").map_or_else(|| name.clone(), |version| format!("{name} {version}")))
 }
 
 fn show(path: &Path, content: &Content) {
@@ -193,5 +196,23 @@ fn show(path: &Path, content: &Content) {
     say("Largest files:");
     for (path, bytes) in &content.largest {
         say(&format!("{:>8}  {}", Size(*bytes).to_string(), path.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buildpacks_version_is_shown_as_it_is_written() {
+        for (config, shown) in [
+            ("name: ruby\nversion: 1.10\n", Some("ruby 1.10")),
+            ("{name: go, version: \"1.2.3\", config: {}}", Some("go 1.2.3")),
+            ("name: static\n", Some("static")),
+            ("version: 1\n", None),
+            ("[", None),
+        ] {
+            assert_eq!(buildpack(config.as_bytes()).as_deref(), shown, "{config}");
+        }
     }
 }

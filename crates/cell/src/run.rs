@@ -23,6 +23,8 @@ use crate::state::AppDirectory;
 use crate::stop::stop_if_running;
 use crate::subordinates;
 
+/// The process that `cell ssh` enters unless told otherwise.
+const WEB: &str = "web";
 /// Where a supervisor says why it ends.
 const LAST_WORDS: &str = "last-words";
 /// How long a supervisor may take to answer for the first time.
@@ -150,9 +152,16 @@ fn tell_running(
 ) -> Result<(), CellError> {
     let reports = control::ask(&directory.path, &Question::Status);
     let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
-    let listens = app.processes.first().is_some_and(|web| web.health.kind != CheckKind::Process);
-    let url = reports.first().filter(|_| listens).map(Report::url);
-    let ssh = format!("cell ssh {}", typed(&app.name));
+    // Of an app without instances of `web`, that of another process.
+    let first = reports.first();
+    let kind = first.map_or(WEB, |it| it.process.as_str());
+    let listens = app
+        .processes
+        .iter()
+        .any(|process| process.kind == kind && process.health.kind != CheckKind::Process);
+    let url = first.filter(|_| listens).map(Report::url);
+    let process = if kind == WEB { String::new() } else { format!(" --process {}", typed(kind)) };
+    let ssh = format!("cell ssh {}{process}", typed(&app.name));
     let (app, url) = (app.name.as_str(), url.as_deref());
     context.screen.tell(&Event::Running { app, url, ssh: &ssh, milliseconds });
     Ok(())

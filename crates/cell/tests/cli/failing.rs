@@ -54,7 +54,9 @@ fn failures_say_what_to_do() {
             (&["push", app, "-b", "./none"], 1, "/none: no such file or directory\n"),
             (&["push", app, "--bundle", "http://127.0.0.1:9/b"], 1, "connection refused"),
             (&["push", app, "--memory", "much"], 2, "'much' is no size"),
-            (&["run", "none"], 1, "no app is named 'none'"),
+            // Of a file that is missing it was said that it can't be an app's name.
+            (&["run", "./none.tgz"], 1, "'./none.tgz' is neither a file nor an app"),
+            (&["inspect", "none"], 1, "'none' is neither a file nor an app"),
             (&["logs", "none"], 1, "no app is named 'none'"),
             (&["serve", "/nowhere"], 1, "cannot serve /nowhere: no such file or directory\n"),
             (&["serve", ".", "--address", &taken], 1, "address already in use\n"),

@@ -57,6 +57,25 @@ fn a_web_process_runs_beside_workers_and_sidecars() {
     eventually("nothing is left to run", || machine.processes().is_empty());
 }
 
+/// `cell ssh shop` was shown, and the worker's port as the app's URL.
+#[test]
+fn an_app_without_web_instances_is_entered_where_it_runs() {
+    let machine = Machine::new();
+    let manifest = "applications:
+- name: shop
+  instances: 0
+  processes: [{type: worker, command: sleep 600, instances: 1}]
+";
+    let app = machine.app(&[("index.html", ""), ("manifest.yml", manifest)]);
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
+    let running = said.events().into_iter().find(|it| it["event"] == "running").unwrap();
+    assert_eq!(
+        (&running["url"], running["ssh"].as_str()),
+        (&Value::Null, Some("cell ssh shop --process worker"))
+    );
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
 /// What `cell ps` says of instances: name, state, crashes.
 fn instances(machine: &Machine) -> Vec<String> {
     let events = machine.cell(&["ps", "--json"]).succeeds().events();
