@@ -179,6 +179,13 @@ impl CellError {
 mod tests {
     use super::*;
 
+    /// Nothing ended a staging that hung.
+    #[test]
+    fn a_staging_that_takes_too_long_fails_in_the_platforms_words() {
+        let words = "StagingError: staging failed (STG: exceeded 15m0s timeout)";
+        assert_eq!(StagingError::TooLong.to_string(), words);
+    }
+
     /// A shell took the name for two words.
     #[test]
     fn commands_in_sentences_can_be_typed_as_they_stand() {

@@ -227,7 +227,7 @@ pub(crate) fn health(
 }
 
 /// A time in Go's notation, as the executor writes it: `500ms`, `2s`, `1.5s`, `1m0s`.
-fn go_duration(milliseconds: u64) -> String {
+pub(crate) fn go_duration(milliseconds: u64) -> String {
     let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
     if seconds == 0 {
         return format!("{rest}ms");

@@ -1,5 +1,7 @@
 //! Staging: app bits and buildpacks become a droplet, in a container like the platform's, with the log lines it has.
 
+mod limit;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,9 @@ use crate::state::{AppDirectory, Work};
 /// What a result holds at most, in bytes (platform contract, 3.3).
 const LARGEST_RESULT: u64 = 51_200;
 
+/// How long a builder may take (platform contract, 3.1).
+const LONGEST: Duration = Duration::from_mins(15);
+
 /// What our builder leaves beside its result.
 const REPORT: &str = "/tmp/staging_report.json";
 
@@ -45,6 +50,12 @@ pub enum StagingError {
     /// The builder failed.
     #[error("{}", meaning(*.0))]
     Failed(Exit),
+    /// The builder took too long, and was ended.
+    #[error(
+        "StagingError: staging failed (STG: exceeded {} timeout)",
+        recipe::go_duration(milliseconds(LONGEST))
+    )]
+    TooLong,
     /// The builder left no result the platform would take.
     #[error("the builder's result.json is not what the platform reads: {0}")]
     Result(String),
@@ -235,9 +246,10 @@ fn build(
     let process = container.start(&action, 0, order.log);
     let process = process.map_err(FileError::on("start", &action.path))?;
     reached(process.reach());
-    match process.wait().map_err(FileError::on("start", &action.path))? {
-        Exit { status: 0, .. } => Ok(()),
-        exit => Err(StagingError::Failed(exit)),
+    match limit::wait(process, LONGEST).map_err(FileError::on("start", &action.path))? {
+        Some(Exit { status: 0, .. }) => Ok(()),
+        Some(exit) => Err(StagingError::Failed(exit)),
+        None => Err(StagingError::TooLong),
     }
 }
 
