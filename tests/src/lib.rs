@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub use container::Container;
-pub use debian::essential_debian;
+pub use debian::{debian_with_languages, essential_debian};
 pub use port::free_port;
 pub use running::{Running, is_alive};
 pub use staged::{Server, Staged};

@@ -4,7 +4,11 @@ use crate::machine::{Machine, eventually};
 
 #[test]
 fn an_app_that_listens_elsewhere_is_never_healthy_and_the_log_says_why() {
-    let machine = Machine::new();
+    listens_elsewhere(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn listens_elsewhere(machine: &Machine) {
     let manifest = "applications: [{name: shop, timeout: 2}]";
     let elsewhere = "web: exec perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1) or die; sleep 600'\n";
     let app = machine.app(&[("Procfile", elsewhere), ("manifest.yml", manifest)]);
@@ -29,7 +33,11 @@ fn an_app_that_listens_elsewhere_is_never_healthy_and_the_log_says_why() {
 
 #[test]
 fn an_app_that_ends_is_started_again_at_once_three_times() {
-    let machine = Machine::new();
+    ends_again_and_again(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn ends_again_and_again(machine: &Machine) {
     let app = machine.app(&[("Procfile", "web: exit 9\n")]);
     let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
     assert!(error.contains("'shop' crashed: APP/PROC/WEB: Exited with status 9"), "{error}");
@@ -71,8 +79,12 @@ fn push_server(machine: &Machine, keys: &str) -> impl Fn(&str) {
 
 #[test]
 fn an_app_that_becomes_unhealthy_is_started_again_and_the_log_says_why() {
-    let machine = Machine::new();
-    let set = push_server(&machine, "health-check-type: http, health-check-interval: 1");
+    becomes_unhealthy(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn becomes_unhealthy(machine: &Machine) {
+    let set = push_server(machine, "health-check-type: http, health-check-interval: 1");
     set("503");
     eventually("it was started again", || {
         let of = machine.cell(&["ps", "--json"]).succeeds().events().remove(0);
@@ -94,9 +106,13 @@ fn an_app_that_becomes_unhealthy_is_started_again_and_the_log_says_why() {
 
 #[test]
 fn an_app_that_is_not_ready_takes_no_requests_until_it_is() {
-    let machine = Machine::new();
+    is_not_ready(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn is_not_ready(machine: &Machine) {
     let set = push_server(
-        &machine,
+        machine,
         "readiness-health-check-type: http, readiness-health-check-interval: 1",
     );
     let is_ready = || machine.cell(&["ps", "--json"]).succeeds().events()[0]["ready"] == true;

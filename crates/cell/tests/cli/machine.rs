@@ -18,12 +18,14 @@ use crate::installed::CELL;
 /// A machine with nothing on it; its apps are stopped in the end.
 pub(crate) struct Machine {
     directory: TempDir,
+    /// What makes containers here, if not this machine's own runtime.
+    pub(crate) runtime: Option<PathBuf>,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
         let directory = TempDir::with_prefix("cell-").unwrap();
-        Self { directory }
+        Self { directory, runtime: None }
     }
 
     pub(crate) fn app(&self, files: &[(&str, &str)]) -> PathBuf {
@@ -42,6 +44,9 @@ impl Machine {
             .current_dir(self.directory.path())
             .env("CELL_HOME", self.state())
             .env_remove("CELL_STACKS");
+        if let Some(runtime) = &self.runtime {
+            command.env("CELL_RUNTIME", runtime);
+        }
         command
     }
 

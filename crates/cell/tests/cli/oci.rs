@@ -1,5 +1,9 @@
 //! The same in real containers: runc, and a minimal Debian as the stack.
 
+mod journey;
+mod languages;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -13,27 +17,56 @@ use tempfile::TempDir;
 
 use crate::installed::CELL;
 use crate::machine::{Machine, Said, eventually, get};
+use crate::{health, processes, recovery};
 
 /// A machine whose only stack has a root file system, which all tests share.
 fn machine() -> Machine {
-    let rootfs = essential_debian();
-    let rootfs = rootfs.display();
-    let machine = Machine::new();
+    machine_of(&essential_debian(), &["procfile", "static"])
+}
+
+/// The same with this root file system, and buildpacks of these names in this order.
+fn machine_of(rootfs: &Path, buildpacks: &[&str]) -> Machine {
+    let mut machine = Machine::new();
     let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cell-roots");
     fs::create_dir_all(&shared).unwrap();
     fs::create_dir(machine.state()).unwrap();
     std::os::unix::fs::symlink(shared, machine.state().join("roots")).unwrap();
     let fixtures = suite::workspace().join("buildpacks-fixtures");
     let release =
-        |name: &str| format!("      {name}: {{directory: {}}}\n", fixtures.join(name).display());
-    let names = ["procfile", "static"];
+        |name: &&str| format!("      {name}: {{directory: {}}}\n", fixtures.join(name).display());
     let stacks = format!(
-        "stacks:\n  debian:\n    rootfs: {rootfs}\n    install_buildpacks: [{}]\n    releases:\n{}",
-        names.join(", "),
-        names.map(release).concat()
+        "stacks:\n  debian:\n    rootfs: {}\n    install_buildpacks: [{}]\n    releases:\n{}",
+        rootfs.display(),
+        buildpacks.join(", "),
+        buildpacks.iter().map(release).collect::<String>()
     );
     fs::write(machine.state().with_file_name("stacks.yml"), stacks).unwrap();
+    machine.runtime = Some(recording_runtime(&machine));
     machine
+}
+
+/// runc, with a list of what it is asked for.
+fn recording_runtime(machine: &Machine) -> PathBuf {
+    let path = machine.state().with_file_name("runtime");
+    let script = "#!/bin/sh\necho \"$*\" >>\"$0.asked\"\nPATH=$PATH:/usr/sbin exec runc \"$@\"\n";
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Names of all containers that a machine ever had, which are those of their cgroups.
+fn containers(machine: &Machine) -> BTreeSet<String> {
+    let asked = machine.state().with_file_name("runtime.asked");
+    let asked = fs::read_to_string(asked).unwrap_or_default();
+    let name = |line: &str| Some(line.split(' ').next_back()?.to_owned());
+    asked.lines().filter(|line| line.contains(" run ")).filter_map(name).collect()
+}
+
+/// Where this machine has a cgroup of that name.
+fn has_cgroup(name: &str) -> bool {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap();
+    let mut places = hierarchies.map(|it| it.unwrap().path()).chain(["/sys/fs/cgroup".into()]);
+    places.any(|place| place.join(name).exists())
 }
 
 /// What this machine knows of the container of an instance.
@@ -58,10 +91,7 @@ impl Trace {
 
     /// Whether process or cgroup is left.
     fn is_left(&self) -> bool {
-        let hierarchies = fs::read_dir("/sys/fs/cgroup").unwrap();
-        let mut places = hierarchies.map(|it| it.unwrap().path()).chain(["/sys/fs/cgroup".into()]);
-        places.any(|place| place.join(&self.cgroup).exists())
-            || self.processes.iter().any(|&pid| kill(pid, None).is_ok())
+        has_cgroup(&self.cgroup) || self.processes.iter().any(|&pid| kill(pid, None).is_ok())
     }
 }
 
@@ -72,6 +102,8 @@ fn nothing_is_left(machine: &Machine) {
     assert!(!app.join("instances").exists() && !app.join("staging").exists());
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(&machine.state().display().to_string()), "{mounts}");
+    let names = containers(machine);
+    assert!(!names.is_empty() && !names.iter().any(|name| has_cgroup(name)), "{names:?}");
 }
 
 /// What `ssh` says once the server is there: nothing waits for that of an app that is not asked for its health.
@@ -233,14 +265,53 @@ fn root_programs_of_a_container_end_together_and_in_good_order() {
 #[test]
 fn root_an_app_that_listens_elsewhere_is_explained_in_a_container() {
     let machine = machine();
-    let app = machine.app(&[
-        ("Procfile", "web: sleep 600\n"),
-        ("manifest.yml", "applications: [{name: shop, timeout: 2}]"),
-    ]);
-    let error = machine.cell(&["push", app.to_str().unwrap(), "--detach"]).fails(1);
-    assert!(error.contains("'shop' crashed: Instance never healthy after "), "{error}");
-    assert!(error.contains("connection refused"), "{error}");
-    machine.cell(&["stop", "shop"]).succeeds();
+    health::listens_elsewhere(&machine);
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_a_container_that_ends_is_made_again_at_once_three_times() {
+    let machine = machine();
+    health::ends_again_and_again(&machine);
+    assert!(containers(&machine).len() >= 5);
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_an_app_that_becomes_unhealthy_gets_a_new_container() {
+    let machine = machine();
+    health::becomes_unhealthy(&machine);
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_readiness_is_asked_in_containers() {
+    let machine = machine();
+    health::is_not_ready(&machine);
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_processes_have_containers_with_their_sidecars() {
+    let machine = machine();
+    processes::web_beside_workers_and_sidecars(&machine);
+    nothing_is_left(&machine);
+}
+
+#[test]
+fn root_whatever_a_cell_does_when_it_is_killed_no_container_is_left() {
+    let machine = machine();
+    recovery::killed_in_every_phase(&machine, "oci");
+    nothing_is_left(&machine);
+}
+
+/// `PUSHES` says how many.
+#[test]
+fn root_pushes_and_stops_of_four_apps_at_once_leave_no_container() {
+    let count = std::env::var("PUSHES").map_or(20, |count| count.parse().unwrap());
+    let machine = machine();
+    recovery::pushes_and_stops(&machine, count);
+    assert!(containers(&machine).len() >= 2 * count);
     nothing_is_left(&machine);
 }
 
@@ -303,6 +374,7 @@ fn root_walls_that_are_not_to_be_had_are_named() {
     let machine = machine();
     let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
     let words = ["stage", app.to_str().unwrap(), "--isolation", "oci"];
+    machine.cell(&words).succeeds();
     let run = |words: &[&str], runtime: &str| {
         let mut command = machine.command(words);
         Said(command.env("CELL_RUNTIME", runtime).output().unwrap())

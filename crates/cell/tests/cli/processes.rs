@@ -21,15 +21,16 @@ const MANIFEST: &str = "applications:
 
 #[test]
 fn a_web_process_runs_beside_workers_and_sidecars() {
-    let machine = Machine::new();
+    web_beside_workers_and_sidecars(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn web_beside_workers_and_sidecars(machine: &Machine) {
     let app = machine.app(&[("index.html", "here"), ("manifest.yml", MANIFEST)]);
     let url = machine.push(&app);
     assert!(get(&url).ends_with("here"));
     // A type without `instances` does not run.
-    assert_eq!(
-        instances(&machine),
-        ["web/0 running 0", "worker/0 running 0", "worker/1 running 0"]
-    );
+    assert_eq!(instances(machine), ["web/0 running 0", "worker/0 running 0", "worker/1 running 0"]);
     for line in [
         "[APP/PROC/WEB/SIDECAR/HELPER/0] OUT helping a process of 1024m",
         "[APP/PROC/WORKER/SIDECAR/HELPER/0] OUT helping a process of 64m",
@@ -47,8 +48,8 @@ fn a_web_process_runs_beside_workers_and_sidecars() {
     );
     // A sidecar is in the container of its process, which ends with it and is started again.
     machine.cell(&["ssh", "shop", "--", "kill -9 $(cat sidecar)"]);
-    eventually("web was started again", || instances(&machine)[0] == "web/0 running 1");
-    assert_eq!(instances(&machine)[1..], ["worker/0 running 0", "worker/1 running 0"]);
+    eventually("web was started again", || instances(machine)[0] == "web/0 running 1");
+    assert_eq!(instances(machine)[1..], ["worker/0 running 0", "worker/1 running 0"]);
     let crash = "Process has crashed with type: \"web\": APP/PROC/WEB/SIDECAR/HELPER: Exited with status 137";
     assert!(machine.log().contains(crash), "{}", machine.log());
     let error = machine.cell(&["ssh", "shop", "-i", "7"]).fails(1);

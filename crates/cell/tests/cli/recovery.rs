@@ -39,9 +39,13 @@ fn kill_cells(machine: &Machine, mut push: Child) {
 
 #[test]
 fn whatever_a_cell_does_when_it_is_killed_the_next_one_goes_on() {
-    let machine = Machine::new();
+    killed_in_every_phase(&Machine::new(), "none");
+}
+
+/// The same with this isolation.
+pub(crate) fn killed_in_every_phase(machine: &Machine, isolation: &str) {
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
-    let push = ["push", app.to_str().unwrap(), "--detach", "--isolation", "none"];
+    let push = ["push", app.to_str().unwrap(), "--detach", "--isolation", isolation];
     let slow = sleeping_buildpack();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/bundle.tgz", silent.local_addr().unwrap());
@@ -63,7 +67,7 @@ fn whatever_a_cell_does_when_it_is_killed_the_next_one_goes_on() {
         let _first = fs::remove_file(machine.place("log"));
         let child = machine.start(&[&push, flags].concat());
         eventually(phase, is_reached);
-        kill_cells(&machine, child);
+        kill_cells(machine, child);
         let _only_once = fs::remove_dir_all(app.join("files"));
         fs::write(app.join("manifest.yml"), GOOD).unwrap();
         let next = machine.cell(&push).succeeds();
@@ -162,7 +166,11 @@ fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
 
 #[test]
 fn a_hundred_pushes_and_stops_of_four_apps_at_once_leave_nothing() {
-    let machine = Machine::new();
+    pushes_and_stops(&Machine::new(), 100);
+}
+
+/// So many, of four apps at once.
+pub(crate) fn pushes_and_stops(machine: &Machine, count: usize) {
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
     let path = app.to_str().unwrap();
     let round = |name: &str| {
@@ -174,7 +182,7 @@ fn a_hundred_pushes_and_stops_of_four_apps_at_once_leave_nothing() {
     let before = files(&machine.state());
     thread::scope(|scope| {
         for name in names {
-            scope.spawn(move || (0..24).for_each(|_| round(name)));
+            scope.spawn(move || (1..count / 4).for_each(|_| round(name)));
         }
     });
     eventually("nothing is left to run", || machine.processes().is_empty());
