@@ -4,12 +4,13 @@
 //! bundle/           the bundle made of the programs beside this one
 //! buildpacks/       the built-in ones
 //! downloads/        what was fetched: bundle, buildpacks
-//! served/           what the built-in file server serves
-//! roots/            unpacked root file systems of stacks
+//! served/           what the built-in file server serves; beside it its lock and the port it had last
+//! roots/            unpacked root file systems of stacks, and what they are from
 //! apps/NAME/staged, running          held while the app is staged, and by its supervisor while it runs
-//! apps/NAME/app.json, droplet.tgz, result.json, staging_report.json, cache-STACK.tgz, log
-//! apps/NAME/key, services.json       0600
-//! apps/NAME/control                  the supervisor's socket
+//! apps/NAME/app.json                 what runs, with the values of services: 0600
+//! apps/NAME/droplet.tgz, result.json, staging_report.json, cache-STACK.tgz, log
+//! apps/NAME/key, key.pub, known_hosts   of SSH: 0600
+//! apps/NAME/control, last-words      the supervisor's socket, and why it ended
 //! apps/NAME/staging/, instances/     containers, only while in use
 //! ```
 

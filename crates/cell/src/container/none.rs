@@ -12,9 +12,12 @@ use crate::recipe::{Action, HOME, LIFECYCLE};
 
 /// Makes the tree.
 pub(super) fn make(directory: &Path, contents: Contents<'_>) -> Result<(), ContainerError> {
-    for inside in ["", "/tmp/buildpacks", "/tmp/app", HOME] {
+    // The way to it is closed; in it, modes are the platform's, for they get into the droplet.
+    for (inside, mode) in
+        [("", 0o700), ("/tmp/buildpacks", 0o755), ("/tmp/app", 0o755), (HOME, 0o755)]
+    {
         let path = file(directory, inside);
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&path);
+        let made = DirBuilder::new().recursive(true).mode(mode).create(&path);
         made.map_err(FileError::on("mkdir", &path))?;
     }
     let link = |to: &Path, inside: &str| {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use crate::machine::{Machine, eventually, get};
 
@@ -82,6 +83,24 @@ fn words_for_ssh_arrive_as_they_were_typed_and_one_word_is_for_the_shell() {
     // It was staged, but its supervisor took it for an option.
     let error = machine.cell(&["stage", app.to_str().unwrap(), "--name=-x"]).fails(1);
     assert!(error.contains("'-x' can't be an app's name"), "{error}");
+}
+
+/// With 077, as root has it on some machines, no container could be made.
+#[test]
+fn apps_have_the_platforms_umask_whatever_the_users_is() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
+    for mask in ["077", "000"] {
+        let cell = machine.command(&["push", app.to_str().unwrap(), "--detach"]);
+        let script = format!("umask {mask} && exec \"$@\"");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script.as_str(), "sh"]).arg(cell.get_program()).args(cell.get_args());
+        shell.current_dir(cell.get_current_dir().unwrap()).env("CELL_HOME", machine.state());
+        assert!(shell.env_remove("CELL_STACKS").output().unwrap().status.success());
+        let said = machine.cell(&["ssh", "shop", "--", "umask; stat -c %a app"]).succeeds();
+        assert_eq!(said.out(), "0022\n755\n");
+        machine.cell(&["stop", "shop"]).succeeds();
+    }
 }
 
 #[test]
