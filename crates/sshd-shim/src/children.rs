@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,9 +19,18 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::descriptors::DescriptorLimit;
+use crate::pty;
 
 /// How long a program may take to end after SIGHUP (contract sshd 18.4).
 const HANG_UP_GRACE: Duration = Duration::from_secs(10);
+
+/// How long a program that is hung up on keeps its terminal: bash that finds it closed ends without passing
+/// SIGHUP on to its jobs. But what waits for room to write to it, with nobody who reads, has to go on.
+const TERMINAL_GRACE: Duration = Duration::from_secs(5);
+
+/// How long a program on a terminal may take before it gets SIGHUP again. Bash does not act on one that
+/// comes just before it begins to wait for a key.
+const HANG_UP_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often is looked whether a process group still exists whose first process has ended. Its
 /// number is free for others once it does not.
@@ -58,6 +68,16 @@ struct Abandoned {
     groups: Vec<Pid>,
     kill_at: Instant,
     is_killed: bool,
+    /// While the leader may still need it.
+    terminal: Option<Terminal>,
+}
+
+/// The terminal of a program that was hung up on.
+#[derive(Debug)]
+struct Terminal {
+    _open: OwnedFd,
+    hang_up_at: Instant,
+    close_at: Instant,
 }
 
 impl Children {
@@ -124,8 +144,8 @@ impl Children {
         }
     }
 
-    fn hang_up(&self, leader: Pid, foreground: Option<Pid>) {
-        if self.state().abandon(leader, foreground) {
+    fn hang_up(&self, leader: Pid, terminal: Option<OwnedFd>) {
+        if self.state().abandon(leader, terminal) {
             self.abandoned.notify_one();
         }
     }
@@ -181,18 +201,24 @@ impl State {
     }
 
     /// `false` if it has ended already, and its group with it.
-    fn abandon(&mut self, leader: Pid, foreground: Option<Pid>) -> bool {
+    fn abandon(&mut self, leader: Pid, terminal: Option<OwnedFd>) -> bool {
         let running = self.running.remove(&leader).map(|_report| leader);
         if running.is_none() && !self.left.remove(&leader) {
             return false;
         }
-        let groups: Vec<Pid> = std::iter::once(leader).chain(foreground).collect();
-        for group in &groups {
-            hang_up(*group);
+        let groups: Vec<Pid> = groups(leader, terminal.as_ref()).collect();
+        if self.last_end.is_none() {
+            groups.iter().copied().for_each(hang_up);
         }
-        let kill_at = Instant::now() + HANG_UP_GRACE;
-        let kill_at = self.last_end.map_or(kill_at, |end| end.min(kill_at));
-        self.abandoned.push(Abandoned { leader: running, groups, kill_at, is_killed: false });
+        let now = Instant::now();
+        let kill_at = now + HANG_UP_GRACE;
+        self.abandoned.push(Abandoned {
+            leader: running,
+            groups,
+            kill_at: self.last_end.map_or(kill_at, |end| end.min(kill_at)),
+            is_killed: false,
+            terminal: terminal.map(|open| Terminal::new(open, now)),
+        });
         true
     }
 
@@ -219,6 +245,7 @@ impl Abandoned {
         if now >= self.kill_at && !self.is_killed {
             self.kill();
         }
+        self.terminal = self.leader.and_then(|leader| self.terminal.take()?.kept(leader, now));
         if self.leader.is_none() {
             self.groups.retain(|group| exists(*group));
         }
@@ -235,9 +262,36 @@ impl Abandoned {
     fn check_at(&self, now: Instant) -> Instant {
         match (self.leader, self.is_killed) {
             (None, _) | (_, true) => now + GROUP_CHECK,
-            (Some(_), false) => self.kill_at,
+            (Some(_), false) => {
+                self.terminal.as_ref().map_or(self.kill_at, |it| it.hang_up_at.min(self.kill_at))
+            }
         }
     }
+}
+
+impl Terminal {
+    fn new(open: OwnedFd, now: Instant) -> Self {
+        Self { _open: open, hang_up_at: now + HANG_UP_PAUSE, close_at: now + TERMINAL_GRACE }
+    }
+
+    /// Itself while it is to stay open for `leader`, who is hung up on again if that is due.
+    fn kept(mut self, leader: Pid, now: Instant) -> Option<Self> {
+        if now >= self.close_at {
+            return None;
+        }
+        if now >= self.hang_up_at {
+            hang_up(leader);
+            self.hang_up_at = now + HANG_UP_PAUSE;
+        }
+        Some(self)
+    }
+}
+
+/// The group of `leader`, and the one in the foreground of its terminal if that is another: bash that is told
+/// twice at a time does not always pass it on.
+fn groups(leader: Pid, terminal: Option<impl AsFd>) -> impl Iterator<Item = Pid> {
+    let foreground = terminal.and_then(pty::foreground).filter(|group| *group != leader);
+    std::iter::once(leader).chain(foreground)
 }
 
 /// Whether anybody is in the group.
@@ -282,9 +336,10 @@ impl Child {
         self.children.state().left.remove(&self.pid);
     }
 
-    /// Hangs up on it and on the `foreground` group of its terminal.
-    pub fn hang_up(self, foreground: Option<Pid>) {
-        self.children.hang_up(self.pid, foreground);
+    /// Hangs up on it and on what is in the foreground of its `terminal`, which is closed once the program has ended,
+    /// and 5 s later in any case.
+    pub fn hang_up(self, terminal: Option<OwnedFd>) {
+        self.children.hang_up(self.pid, terminal);
     }
 }
 
@@ -302,11 +357,11 @@ pub struct Group {
 }
 
 impl Group {
-    /// Sends `signal` to the group, and to the `foreground` group of its terminal; not once the
+    /// Sends `signal` to the group, and to what is in the foreground of its `terminal`; not once the
     /// program has ended, for its number may be another's then.
-    pub fn signal(&self, signal: Signal, foreground: Option<Pid>) {
+    pub fn signal(&self, signal: Signal, terminal: Option<impl AsFd>) {
         if self.children.state().running.contains_key(&self.leader) {
-            for group in std::iter::once(self.leader).chain(foreground) {
+            for group in groups(self.leader, terminal) {
                 let _ended = killpg(group, signal);
             }
         }

@@ -134,7 +134,7 @@ async fn a_program_that_has_ended_gets_no_signals() {
     let mut process = sh(":", &children);
     process.child.wait().await;
     // Its number may be somebody else's by now; that nobody is asked can't be seen but in the code.
-    process.child.group().signal(Signal::SIGKILL, None);
+    process.child.group().signal(Signal::SIGKILL, None::<OwnedFd>);
     process.child.hang_up(None);
     none_left(&children).await;
 }

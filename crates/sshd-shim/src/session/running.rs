@@ -9,7 +9,6 @@ use crate::children::Group;
 use crate::connection::channel::{Output, Requests, Stream};
 use crate::connection::messages::RequestKind;
 use crate::process::Process;
-use crate::pty;
 use crate::signals::{self, End};
 
 use super::preparation::window_size;
@@ -58,8 +57,11 @@ impl Running {
             std::future::pending::<()>().await;
         };
         let status = tokio::select! {
-            (status, (), ()) = async { tokio::join!(program, out, errors) } => Some(status),
+            // First whether the client is gone, for that ends the input, too: the shell on a terminal would be told
+            // of it, and leave its jobs behind in an orderly way.
+            biased;
             () = answer(&mut requests, Some(&target)) => None,
+            (status, (), ()) = async { tokio::join!(program, out, errors) } => Some(status),
             () = input => None,
         };
         if let Some(status) = status {
@@ -68,7 +70,8 @@ impl Running {
             child.leave();
         } else {
             log.info("client-gone", &[]);
-            child.hang_up(terminal.and_then(pty::foreground));
+            let terminal = self.has_terminal.then(|| stdout.into_nonblocking_fd().ok()).flatten();
+            child.hang_up(terminal);
         }
     }
 }
@@ -101,7 +104,7 @@ pub(super) async fn answer(requests: &mut Requests, target: Option<&Target<'_>>)
             }
             RequestKind::Signal(name) => {
                 if let (Some(target), Some(signal)) = (target, signals::by_name(name)) {
-                    target.group.signal(signal, target.terminal.and_then(pty::foreground));
+                    target.group.signal(signal, target.terminal);
                 }
             }
         }

@@ -358,6 +358,48 @@ async fn a_client_that_goes_takes_its_programs_along() {
     }
 }
 
+// The terminal was closed at once: bash that found it closed before it had acted on SIGHUP ended like at the end of
+// its input, and its jobs lived on; or it lost a SIGHUP that came just before it waited for a key.
+#[tokio::test]
+async fn a_program_on_a_terminal_keeps_it_while_it_is_hung_up_on() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let script = format!(
+        "trap 'echo told >>{path}; sleep 0.3; echo >/dev/tty && echo open >>{path}' HUP; echo ready; \
+         while [ $(grep -c open {path}) -lt 2 ]; do sleep 0.02; done"
+    );
+    let mut client = Client::new();
+    client.open(0, WINDOW);
+    client.terminal(0);
+    client.exec(0, &script);
+    client.wait_for(0, "ready").await;
+    client.connection.end().await;
+    while client.context.children.count() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "told\nopen\ntold\nopen\n");
+}
+
+#[tokio::test]
+async fn a_terminal_is_closed_under_a_program_that_ignores_the_hang_up() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let mut client = Client::new();
+    client.open(0, WINDOW);
+    client.terminal(0);
+    client.exec(0, &format!("trap '' HUP; echo ready; cat; echo closed >{path}"));
+    client.wait_for(0, "ready").await;
+    let begin = Instant::now();
+    client.connection.end().await;
+    while client.context.children.count() > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Every other time it was told of an end of input, too, which a lost client never sent.
+    assert!(begin.elapsed() >= Duration::from_secs(4));
+    // It was not killed.
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "closed\n");
+}
+
 #[tokio::test]
 async fn a_client_that_closes_the_channel_ends_the_program() {
     let mut client = Client::new();
