@@ -18,13 +18,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// The cgroup of one container, by its name at the top of each hierarchy. Clones are the same.
 #[derive(Debug, Clone)]
 pub(crate) struct Cgroup {
+    hierarchies: PathBuf,
     name: String,
 }
 
 impl Cgroup {
     /// The cgroup called `name`, which need not be there.
     pub(crate) fn named(name: &str) -> Self {
-        Self { name: name.to_owned() }
+        Self { hierarchies: HIERARCHIES.into(), name: name.to_owned() }
     }
 
     /// Whether this process may make any.
@@ -66,8 +67,8 @@ impl Cgroup {
     }
 
     fn directories(&self) -> Vec<PathBuf> {
-        let mut places = vec![Path::new(HIERARCHIES).to_owned()];
-        let below = fs::read_dir(HIERARCHIES).into_iter().flatten().filter_map(Result::ok);
+        let mut places = vec![self.hierarchies.clone()];
+        let below = fs::read_dir(&self.hierarchies).into_iter().flatten().filter_map(Result::ok);
         // Some of version 1 are known by several names, which are links.
         let is_one = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
         places.extend(below.filter(is_one).map(|entry| entry.path()));
@@ -100,6 +101,39 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(has_kills(text), killed, "{text}");
+        }
+    }
+
+    #[test]
+    fn it_is_found_in_the_layouts_of_both_versions() {
+        for (place, file, kills) in [
+            // Version 2 alone, as Debian and Ubuntu have it.
+            ("x", "memory.events", "oom 1\noom_kill 1\n"),
+            // Version 1, or both.
+            ("memory/x", "memory.oom_control", "oom_kill_disable 0\noom_kill 1\n"),
+            ("unified/x", "memory.events", "oom_kill 1\n"),
+        ] {
+            let hierarchies = tempfile::tempdir().unwrap();
+            let cgroup = Cgroup { hierarchies: hierarchies.path().into(), name: "x".to_owned() };
+            assert!(!cgroup.ran_out_of_memory());
+            let directory = hierarchies.path().join(place);
+            fs::create_dir_all(&directory).unwrap();
+            assert_eq!(cgroup.directories(), [directory.as_path()]);
+            fs::write(directory.join(file), "oom_kill 0\n").unwrap();
+            assert!(!cgroup.ran_out_of_memory());
+            fs::write(directory.join(file), kills).unwrap();
+            assert!(cgroup.ran_out_of_memory());
+            let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+            fs::remove_file(directory.join(file)).unwrap();
+            // Its list of processes is a file here, which nobody takes away with its directory.
+            let list = directory.join("cgroup.procs");
+            fs::write(&list, child.id().to_string()).unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| cgroup.remove().unwrap());
+                assert!(!child.wait().unwrap().success(), "it is killed");
+                fs::remove_file(list).unwrap();
+            });
+            assert!(!directory.exists());
         }
     }
 

@@ -153,13 +153,17 @@ fn tell_running(
     let reports = control::ask(&directory.path, &Question::Status);
     let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
     // Of an app without instances of `web`, that of another process.
-    let first = reports.first();
-    let kind = first.map_or(WEB, |it| it.process.as_str());
+    let Some(first) = reports.first() else {
+        let text = format!("{} has no instances: nothing runs", app.name);
+        context.screen.tell(&Event::Step { text: &text });
+        return Ok(());
+    };
+    let kind = first.process.as_str();
     let listens = app
         .processes
         .iter()
         .any(|process| process.kind == kind && process.health.kind != CheckKind::Process);
-    let url = first.filter(|_| listens).map(Report::url);
+    let url = listens.then(|| first.url());
     let process = if kind == WEB { String::new() } else { format!(" --process {}", typed(kind)) };
     let ssh = format!("cell ssh {}{process}", typed(&app.name));
     let (app, url) = (app.name.as_str(), url.as_deref());

@@ -126,3 +126,13 @@ fn all_apps_of_a_manifest_are_pushed_or_the_one_that_is_named() {
         machine.cell(&["stop", name]).succeeds();
     }
 }
+
+#[test]
+fn an_app_without_instances_is_not_said_to_run() {
+    // It was, with the command for a shell in it.
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n")]);
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "-i", "0"]).succeeds();
+    assert!(said.out().ends_with("shop has no instances: nothing runs\n"), "{}", said.out());
+    machine.cell(&["stop", "shop"]).succeeds();
+}
