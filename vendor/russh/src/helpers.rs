@@ -202,11 +202,6 @@ pub fn sign_with_hash_alg(key: &PrivateKeyWithHashAlg, data: &[u8]) -> ssh_key::
             let ssh_key::Algorithm::Rsa { hash } = key.algorithm() else {
                 unreachable!();
             };
-            // piecrust: the faster of two.
-            #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-            if let Some(data) = sign_by_ring(rsa_keypair, hash, data) {
-                return ssh_key::Signature::new(ssh_key::Algorithm::Rsa { hash }, data)?.encoded();
-            }
             signature::Signer::try_sign(&(rsa_keypair, hash), data)?.encoded()?
         }
         // With the `rsa` feature off the RSA arm above is compiled out. The
@@ -230,27 +225,41 @@ pub fn sign_with_hash_alg(key: &PrivateKeyWithHashAlg, data: &[u8]) -> ssh_key::
     })
 }
 
-// piecrust: in half the time of the crate `rsa`.
-/// The signature, with a key that ring takes: of 2048 to 4096 bits, and not with SHA-1.
-#[cfg(all(feature = "ring", not(feature = "aws-lc-rs"), feature = "rsa"))]
-fn sign_by_ring(
-    key: &ssh_key::private::RsaKeypair,
-    hash: Option<ssh_key::HashAlg>,
-    data: &[u8],
-) -> Option<Vec<u8>> {
-    use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair};
-    use rsa::pkcs1::EncodeRsaPrivateKey;
+// piecrust: signatures in half the time of the crate `rsa`.
+/// A server's RSA key in the form that ring has; it takes a third of a signature's time to make, so it is made once.
+#[cfg(all(feature = "ring", feature = "rsa"))]
+#[derive(Default)]
+pub struct RingKey(std::sync::OnceLock<Option<ring::signature::RsaKeyPair>>);
 
-    let encoding: &dyn RsaEncoding = match hash? {
-        ssh_key::HashAlg::Sha256 => &RSA_PKCS1_SHA256,
-        ssh_key::HashAlg::Sha512 => &RSA_PKCS1_SHA512,
-        _ => return None,
-    };
-    let der = rsa::RsaPrivateKey::try_from(key).ok()?.to_pkcs1_der().ok()?;
-    let key = RsaKeyPair::from_der(der.as_bytes()).ok()?;
-    let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(encoding, &ring::rand::SystemRandom::new(), data, &mut signature).ok()?;
-    Some(signature)
+#[cfg(all(feature = "ring", feature = "rsa"))]
+impl RingKey {
+    /// The encoded signature with `key`, always the same one, if ring takes it: RSA of 2048 to 4096 bits, and not with SHA-1.
+    pub(crate) fn sign(
+        &self,
+        key: &ssh_key::PrivateKey,
+        hash: Option<ssh_key::HashAlg>,
+        data: &[u8],
+    ) -> Option<Vec<u8>> {
+        use ring::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA512, RsaEncoding};
+
+        let encoding: &dyn RsaEncoding = match hash? {
+            ssh_key::HashAlg::Sha256 => &RSA_PKCS1_SHA256,
+            ssh_key::HashAlg::Sha512 => &RSA_PKCS1_SHA512,
+            _ => return None,
+        };
+        let pair = self.0.get_or_init(|| Self::of(key)).as_ref()?;
+        let mut signature = vec![0; pair.public().modulus_len()];
+        pair.sign(encoding, &ring::rand::SystemRandom::new(), data, &mut signature).ok()?;
+        let algorithm = ssh_key::Algorithm::Rsa { hash };
+        ssh_key::Signature::new(algorithm, signature).ok()?.encoded().ok()
+    }
+
+    fn of(key: &ssh_key::PrivateKey) -> Option<ring::signature::RsaKeyPair> {
+        use rsa::pkcs1::EncodeRsaPrivateKey;
+
+        let der = rsa::RsaPrivateKey::try_from(key.key_data().rsa()?).ok()?.to_pkcs1_der().ok()?;
+        ring::signature::RsaKeyPair::from_der(der.as_bytes()).ok()
+    }
 }
 
 mod algorithm {

@@ -350,11 +350,19 @@ impl ServerKex {
 
                 // Hash signature
                 debug!("signing with key {key:?}");
-                let signature = sign_with_hash_alg(
-                    &PrivateKeyWithHashAlg::new(Arc::new(key.clone()), signature_hash_alg),
-                    &hash,
-                )
-                .map_err(Into::into)?;
+                // piecrust: by ring, if it takes the key.
+                #[cfg(all(feature = "ring", feature = "rsa"))]
+                let by_ring = self.config.ring_key.sign(key, signature_hash_alg, &hash);
+                #[cfg(not(all(feature = "ring", feature = "rsa")))]
+                let by_ring = None;
+                let signature = match by_ring {
+                    Some(signature) => signature,
+                    None => sign_with_hash_alg(
+                        &PrivateKeyWithHashAlg::new(Arc::new(key.clone()), signature_hash_alg),
+                        &hash,
+                    )
+                    .map_err(Into::into)?,
+                };
 
                 output.write_packet(|w| {
                     match kex.is_dh_gex() {

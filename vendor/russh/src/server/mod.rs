@@ -103,6 +103,9 @@ pub struct Config {
     pub nodelay: bool,
     /// piecrust: the signature algorithms named in EXT_INFO; `preferred.key` if empty.
     pub server_sig_algs: String,
+    /// piecrust: the RSA key of `keys`, for signing.
+    #[cfg(all(feature = "ring", feature = "rsa"))]
+    pub ring_key: crate::helpers::RingKey,
 }
 
 impl Default for Config {
@@ -131,6 +134,8 @@ impl Default for Config {
             keepalive_max: 3,
             nodelay: false,
             server_sig_algs: String::new(), // piecrust
+            #[cfg(all(feature = "ring", feature = "rsa"))]
+            ring_key: crate::helpers::RingKey::default(), // piecrust
         }
     }
 }
