@@ -1,14 +1,16 @@
 //! Clients that break off, lie, flood or never finish; and the server's own end.
 use std::fs;
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use suite::ssh::{Client, HOST, SshServer, run};
-use suite::{is_alive, tool, wait_for};
+use suite::{free_port, is_alive, tool, wait_for};
 
 use super::LONG;
+use super::forwards::{echo_v4, tunnel};
 
 fn raw(words: &[&str]) {
     let mut server = SshServer::start();
@@ -291,6 +293,13 @@ fn root_after_five_minutes_the_silent_live_and_the_lost_are_gone() {
     // The predecessor cut a silent command, and an idle forward, at 300 s.
     let words = ["-T", HOST, "sleep 315; echo awake"];
     let silent = Client::start(&mut server.openssh("ssh", words));
+    let port = free_port();
+    let _tunnel = tunnel(&server, &["-L", &format!("{port}:127.0.0.1:{}", echo_v4())]);
+    let mut forwarded =
+        wait_for("a forwarded port", || TcpStream::connect(("127.0.0.1", port)).ok());
+    forwarded.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    let mut greeting = [0; 6];
+    forwarded.read_exact(&mut greeting).unwrap();
     let namespace = Namespace::new();
     let far = SshServer::setup().wrapped(["ip", "netns", "exec", &namespace.0]).start();
     let before = far.descriptors();
@@ -305,4 +314,8 @@ fn root_after_five_minutes_the_silent_live_and_the_lost_are_gone() {
         std::thread::sleep(Duration::from_millis(100));
     }
     silent.finish_within(LONG).prints("awake\n");
+    forwarded.write_all(b"still").unwrap();
+    let mut answer = [0; 5];
+    forwarded.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"still");
 }

@@ -32,7 +32,8 @@ fn echo(address: SocketAddr) -> u16 {
     port
 }
 
-fn echo_v4() -> u16 {
+/// The same on a port of 127.0.0.1.
+pub(super) fn echo_v4() -> u16 {
     echo((Ipv4Addr::LOCALHOST, 0).into())
 }
 
@@ -80,7 +81,7 @@ fn ask_socket(path: &PathBuf, input: &[u8]) -> Vec<u8> {
 }
 
 /// `ssh -N` with these words, which stays until it is dropped.
-fn tunnel(server: &SshServer, words: &[&str]) -> Client {
+pub(super) fn tunnel(server: &SshServer, words: &[&str]) -> Client {
     let fixed = ["-N", "-o", "ExitOnForwardFailure=yes", "-o", "LogLevel=INFO"];
     Client::start(&mut server.openssh("ssh", fixed.iter().chain(words).copied().chain([HOST])))
 }
