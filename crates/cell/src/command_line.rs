@@ -57,7 +57,7 @@ pub(crate) enum Command {
 /// `cell stage`, and what `cell push` has in common with it.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Stage {
-    /// The app's directory
+    /// The app's directory, or an archive of it: zip, jar, tar
     #[arg(value_name = "APP_DIR", default_value = ".")]
     pub(crate) directory: PathBuf,
     /// The app's name, or which of the manifest's apps; else the manifest's, else the directory's

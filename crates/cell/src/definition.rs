@@ -25,8 +25,8 @@ const START_TIMEOUT: u64 = 60_000;
 /// Why it can't be said what the app is to be.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
-    /// The app's directory is none.
-    #[error("{}: there is no such directory; give the app's: cell push APP_DIR", .0.display())]
+    /// The app's directory is neither one nor an archive.
+    #[error("{}: there is no such directory or archive; give the app's: cell push APP_DIR", .0.display())]
     Directory(PathBuf),
     /// A file can't be read.
     #[error(transparent)]
@@ -92,7 +92,7 @@ pub(crate) struct Definition {
 
 /// Reads manifest, variables and services, and puts the flags over them: all apps of the manifest, or the one named.
 pub(crate) fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
-    if !flags.directory.is_dir() {
+    if !is_app(&flags.directory) {
         return Err(DefinitionError::Directory(flags.directory.clone()));
     }
     let (path, text) = manifest_text(flags)?;
@@ -108,6 +108,11 @@ pub(crate) fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
     wanted.into_iter().map(one).collect()
 }
 
+/// A directory, or an archive.
+fn is_app(path: &Path) -> bool {
+    path.is_dir() || path.is_file()
+}
+
 fn define(
     wanted: manifest::App,
     flags: &Stage,
@@ -116,8 +121,10 @@ fn define(
 ) -> Result<Definition, DefinitionError> {
     // A manifest's paths are relative to it; without one, the directory is the app.
     let base = manifest.parent().map_or_else(|| flags.directory.clone(), Path::to_owned);
-    let files = wanted.path.as_ref().map_or_else(|| flags.directory.clone(), |it| base.join(it));
-    if !files.is_dir() {
+    // An archive that is named is the app, whatever a manifest beside it says.
+    let path = wanted.path.as_ref().filter(|_| flags.directory.is_dir());
+    let files = path.map_or_else(|| flags.directory.clone(), |it| base.join(it));
+    if !is_app(&files) {
         return Err(DefinitionError::Directory(files));
     }
     let services = services(flags.services.as_deref(), wanted.services.as_deref())?;
@@ -140,6 +147,9 @@ fn define(
 fn manifest_text(flags: &Stage) -> Result<(PathBuf, Vec<u8>), DefinitionError> {
     let (path, is_named) = match &flags.manifest {
         Some(path) => (path.clone(), true),
+        None if flags.directory.is_file() => {
+            (flags.directory.with_file_name("manifest.yml"), false)
+        }
         None => (flags.directory.join("manifest.yml"), false),
     };
     match file::read(&path)? {
@@ -190,7 +200,8 @@ fn web() -> manifest::Process {
 
 fn name_of(files: &Path) -> String {
     let whole = fs::canonicalize(files).unwrap_or_else(|_| paths::absolute(files, None));
-    whole.file_name().map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned())
+    let name = if files.is_file() { whole.file_stem() } else { whole.file_name() };
+    name.map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 fn app(name: String, stack: Option<String>, services: Value, wanted: manifest::App) -> App {

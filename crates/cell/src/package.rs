@@ -1,4 +1,5 @@
-//! The app bits: what of an app's directory is staged, `.cfignore` respected, and their copy into a container.
+//! The app bits: what of an app's directory is staged, `.cfignore` respected, or an archive whole, and their copy into
+//! a container.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -6,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use lifecycle::archive::unpack::{UnpackError, unpack};
 use lifecycle::file::FileError;
 use nix::errno::Errno;
 use walkdir::{DirEntry, WalkDir};
@@ -37,12 +39,20 @@ pub enum PackageError {
     /// A file can't be read, or its copy not written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// An archive can't be unpacked.
+    #[error("{}: it is neither a directory nor an archive of an app", path.display())]
+    Archive {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: UnpackError,
+    },
     /// Nothing is left to stage.
     #[error("{}: there is nothing to stage; give the app's directory, or see what its .cfignore leaves", .0.display())]
     Empty(PathBuf),
 }
 
-/// An app's directory as it is staged.
+/// An app's directory, or an archive of it, as it is staged.
 #[derive(Debug)]
 pub(crate) struct Package {
     root: PathBuf,
@@ -54,14 +64,14 @@ pub(crate) struct Package {
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Copied {
-    /// Regular files and symbolic links.
+    /// Regular files and symbolic links; of an archive directories, too.
     pub(crate) files: u64,
     /// Their content.
     pub(crate) bytes: u64,
 }
 
 impl Package {
-    /// The app in `root`, without `state` if that is in it.
+    /// The app in `root`, a directory or an archive, without `state` if that is in it.
     pub(crate) fn new(root: &Path, state: &Path) -> Result<Self, PackageError> {
         let mut builder = GitignoreBuilder::new(root);
         let path = root.join(".cfignore");
@@ -87,6 +97,12 @@ impl Package {
     /// Sockets, pipes and devices are passed over.
     pub(crate) fn copy(&self, destination: &Path) -> Result<Copied, PackageError> {
         let mut copied = Copied::default();
+        if self.root.is_file() {
+            let unpacked = unpack(&self.root, destination);
+            let unpacked = unpacked
+                .map_err(|source| PackageError::Archive { path: self.root.clone(), source })?;
+            return Ok(Copied { files: unpacked.entries as u64, bytes: unpacked.bytes });
+        }
         let wanted = |entry: &DirEntry| !self.is_ignored(entry);
         for entry in WalkDir::new(&self.root)
             .min_depth(1)
@@ -212,6 +228,26 @@ mod tests {
         assert_eq!(fs::read_link(target.path().join("link")).unwrap(), Path::new("missing"));
         assert!(target.path().join("empty").is_dir());
         assert!(!target.path().join("pipe").exists());
+    }
+
+    /// `path: shop.jar` was no directory.
+    #[test]
+    fn an_archive_is_staged_whole() {
+        let packed = app(&[("bin/run", "#!/bin/sh\n"), (".git/HEAD", "x")]);
+        let place = TempDir::new().unwrap();
+        let archive = place.path().join("shop.tgz");
+        let mut tar = std::process::Command::new("tar");
+        tar.arg("-C").arg(packed.path()).arg("-czf").arg(&archive).args(["bin", ".git"]);
+        assert!(tar.status().unwrap().success());
+        let target = place.path().join("app");
+        let copy = |root: &Path| Package::new(root, Path::new("/nowhere")).unwrap().copy(&target);
+        assert_eq!(copy(&archive).unwrap().bytes, 11);
+        assert!(target.join("bin/run").exists() && target.join(".git/HEAD").exists());
+        fs::write(&archive, "no archive").unwrap();
+        let error = lifecycle::report::chain(&copy(&archive).unwrap_err());
+        let words =
+            "shop.tgz: it is neither a directory nor an archive of an app: unknown archive format";
+        assert!(error.contains(words), "{error}");
     }
 
     #[test]

@@ -146,7 +146,24 @@ fn what_is_missing_is_named() {
     }
     let error = read(&flags(&directory.path().join("none"), &[])).unwrap_err().to_string();
     assert!(
-        error.ends_with("none: there is no such directory; give the app's: cell push APP_DIR"),
+        error.ends_with(
+            "none: there is no such directory or archive; give the app's: cell push APP_DIR"
+        ),
         "{error}"
     );
+}
+
+#[test]
+fn an_archive_is_an_app_too() {
+    let directory = directory(&[
+        ("manifest.yml", "applications: [{path: shop.jar, memory: 64M}]"),
+        ("shop.jar", ""),
+        ("other.jar", ""),
+    ]);
+    let path = directory.path();
+    for (given, files) in [(path.to_owned(), "shop"), (path.join("other.jar"), "other")] {
+        let definition = one(&flags(&given, &[]));
+        assert_eq!(definition.files, path.join(files).with_extension("jar"));
+        assert_eq!((definition.app.name.as_str(), definition.app.processes[0].memory), (files, 64));
+    }
 }

@@ -42,7 +42,7 @@ fn failures_say_what_to_do() {
         &[
             (&["stop", "none"], 1, "no app is named 'none'; `cell ps` lists those there are"),
             (&["ssh", "../x"], 1, "'../x' can't be an app's name"),
-            (&["push", "/nowhere"], 1, "/nowhere: there is no such directory"),
+            (&["push", "/nowhere"], 1, "/nowhere: there is no such directory or archive"),
             (&["push", app], 1, "there is nothing to stage"),
             (&["push", app, "-s", "moon"], 1, "there is no stack 'moon': there are host"),
             (
