@@ -231,13 +231,13 @@ mod tests {
 
     #[test]
     fn signals_count_as_the_platform_counts_them() {
-        assert_eq!(run("exec sleep 60", |process| process.reach().terminate()).0, ended(143));
-        assert_eq!(run("sleep 60 & wait", |process| process.reach().kill()).0, ended(137));
+        assert_eq!(run("exec sleep 600", |process| process.reach().terminate()).0, ended(143));
+        assert_eq!(run("sleep 600 & wait", |process| process.reach().kill()).0, ended(137));
     }
 
     #[test]
     fn a_child_that_holds_the_pipe_holds_up_nothing() {
-        let (exit, _) = run("sleep 60 & echo $! >&2", |_| {});
+        let (exit, _) = run("sleep 600 & echo $! >&2", |_| {});
         assert_eq!(exit, ended(0));
     }
 }

@@ -108,10 +108,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let home = directory.path().join("home/vcap");
         fs::create_dir_all(&home).unwrap();
-        let mut told = Command::new("sleep").arg("60").env("HOME", &home).spawn().unwrap();
-        let mut there = Command::new("sleep").arg("60").current_dir(&home).spawn().unwrap();
+        let mut told = Command::new("sleep").arg("600").env("HOME", &home).spawn().unwrap();
+        let mut there = Command::new("sleep").arg("600").current_dir(&home).spawn().unwrap();
         let mut neighbour = Command::new("sleep")
-            .arg("60")
+            .arg("600")
             .env("HOME", directory.path().with_extension("x"))
             .spawn()
             .unwrap();
