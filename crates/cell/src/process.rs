@@ -237,7 +237,9 @@ mod tests {
 
     #[test]
     fn a_child_that_holds_the_pipe_holds_up_nothing() {
-        let (exit, _) = run("sleep 600 & echo $! >&2", |_| {});
+        let (exit, log) = run("sleep 600 & echo $! >&2", |_| {});
+        let child = log.iter().find_map(|line| line.strip_prefix("ERR ")).unwrap();
+        kill(Pid::from_raw(child.parse().unwrap()), Signal::SIGKILL).unwrap();
         assert_eq!(exit, ended(0));
     }
 }
