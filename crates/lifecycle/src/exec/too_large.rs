@@ -49,8 +49,10 @@ impl TooLarge {
 }
 
 impl Limits {
+    #[allow(clippy::useless_conversion, reason = "32 bits wide on armv7 glibc")]
     fn here() -> Self {
-        let stack = getrlimit(Resource::RLIMIT_STACK).map_or(TOTAL_LIMIT * 4, |(soft, _)| soft);
+        let stack =
+            getrlimit(Resource::RLIMIT_STACK).map_or(TOTAL_LIMIT * 4, |(soft, _)| u64::from(soft));
         let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
         let page = page.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
         Self {
