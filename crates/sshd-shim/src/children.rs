@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use lifecycle::sys::{keep_descriptors, reap};
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
@@ -28,9 +28,9 @@ const HANG_UP_GRACE: Duration = Duration::from_secs(10);
 /// SIGHUP on to its jobs. But what waits for room to write to it, with nobody who reads, has to go on.
 const TERMINAL_GRACE: Duration = Duration::from_secs(5);
 
-/// How long a program on a terminal may take before it gets SIGHUP again. Bash does not act on one that
-/// comes just before it begins to wait for a key.
-const HANG_UP_PAUSE: Duration = Duration::from_secs(1);
+/// How often a program on a terminal is woken that has not ended. Bash acts on a SIGHUP that comes just before
+/// it begins to wait for a key with the next signal only.
+const WAKE_PAUSE: Duration = Duration::from_secs(1);
 
 /// How often is looked whether a process group still exists whose first process has ended. Its
 /// number is free for others once it does not.
@@ -76,7 +76,7 @@ struct Abandoned {
 #[derive(Debug)]
 struct Terminal {
     _open: OwnedFd,
-    hang_up_at: Instant,
+    wake_at: Instant,
     close_at: Instant,
 }
 
@@ -117,6 +117,10 @@ impl Children {
             None => spawn()?,
         };
         state.running.insert(pid, report);
+        if state.last_end.is_some() {
+            // All others have been told.
+            hang_up(pid);
+        }
         Ok(Child { pid, status, children: Arc::clone(self) })
     }
 
@@ -207,9 +211,8 @@ impl State {
             return false;
         }
         let groups: Vec<Pid> = groups(leader, terminal.as_ref()).collect();
-        if self.last_end.is_none() {
-            groups.iter().copied().for_each(hang_up);
-        }
+        // At the server's end the first of them has been told with all others.
+        groups.iter().skip(self.last_end.iter().len()).copied().for_each(hang_up);
         let now = Instant::now();
         let kill_at = now + HANG_UP_GRACE;
         self.abandoned.push(Abandoned {
@@ -246,9 +249,7 @@ impl Abandoned {
             self.kill();
         }
         self.terminal = self.leader.and_then(|leader| self.terminal.take()?.kept(leader, now));
-        if self.leader.is_none() {
-            self.groups.retain(|group| exists(*group));
-        }
+        self.groups.retain(|group| self.leader == Some(*group) || exists(*group));
         self.leader.is_some() || (!self.groups.is_empty() && !self.is_killed)
     }
 
@@ -263,7 +264,7 @@ impl Abandoned {
         match (self.leader, self.is_killed) {
             (None, _) | (_, true) => now + GROUP_CHECK,
             (Some(_), false) => {
-                self.terminal.as_ref().map_or(self.kill_at, |it| it.hang_up_at.min(self.kill_at))
+                self.terminal.as_ref().map_or(self.kill_at, |it| it.wake_at.min(self.kill_at))
             }
         }
     }
@@ -271,17 +272,18 @@ impl Abandoned {
 
 impl Terminal {
     fn new(open: OwnedFd, now: Instant) -> Self {
-        Self { _open: open, hang_up_at: now + HANG_UP_PAUSE, close_at: now + TERMINAL_GRACE }
+        Self { _open: open, wake_at: now + WAKE_PAUSE, close_at: now + TERMINAL_GRACE }
     }
 
-    /// Itself while it is to stay open for `leader`, who is hung up on again if that is due.
+    /// Itself while it is to stay open for `leader`, who is woken if that is due: by a signal that who does not
+    /// wait for it ignores.
     fn kept(mut self, leader: Pid, now: Instant) -> Option<Self> {
         if now >= self.close_at {
             return None;
         }
-        if now >= self.hang_up_at {
-            hang_up(leader);
-            self.hang_up_at = now + HANG_UP_PAUSE;
+        if now >= self.wake_at {
+            let _ended = kill(leader, Signal::SIGWINCH);
+            self.wake_at = now + WAKE_PAUSE;
         }
         Some(self)
     }

@@ -1,5 +1,4 @@
 use nix::errno::Errno;
-use nix::sys::signal::kill;
 use nix::sys::wait::waitpid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -128,6 +127,16 @@ async fn at_the_end_of_the_server_all_are_told_and_the_deaf_killed() {
     assert_eq!(children.count(), 0);
 }
 
+// It was told by nobody, and the end of the server took as long as it may.
+#[tokio::test]
+async fn a_program_that_starts_at_the_end_of_the_server_is_told_too() {
+    let children = watched();
+    let _ends_by_itself = ready("trap '' HUP; echo; exec sleep 0.3", &children).await;
+    let late = async { sh("exec sleep 1000", &children).child.wait().await };
+    let ((), status) = tokio::join!(children.end_all(Duration::from_secs(60)), late);
+    assert_eq!(status.signal(), Some(Signal::SIGHUP as i32));
+}
+
 #[tokio::test]
 async fn a_program_that_has_ended_gets_no_signals() {
     let children = watched();
@@ -173,6 +182,7 @@ async fn what_a_program_left_behind_ends_with_the_server() {
     let pid = process.child.group().leader();
     children.end_all(Duration::from_secs(30)).await;
     group_vanished(pid).await;
+    let children = watched();
     let process = with_one_left("(trap '' HUP; echo; exec sleep 1000) &", &children).await;
     let pid = process.child.group().leader();
     children.end_all(Duration::from_millis(100)).await;

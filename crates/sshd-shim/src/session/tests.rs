@@ -358,46 +358,63 @@ async fn a_client_that_goes_takes_its_programs_along() {
     }
 }
 
-// The terminal was closed at once: bash that found it closed before it had acted on SIGHUP ended like at the end of
-// its input, and its jobs lived on; or it lost a SIGHUP that came just before it waited for a key.
-#[tokio::test]
-async fn a_program_on_a_terminal_keeps_it_while_it_is_hung_up_on() {
+/// Runs `script` on a terminal until it has written "ready", loses the client, and waits for the script's end.
+/// What it has written to the file that it knows as `$file`.
+async fn after_the_loss_of_the_client(script: &str) -> String {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().display();
-    let script = format!(
-        "trap 'echo told >>{path}; sleep 0.3; echo >/dev/tty && echo open >>{path}' HUP; echo ready; \
-         while [ $(grep -c open {path}) -lt 2 ]; do sleep 0.02; done"
-    );
     let mut client = Client::new();
     client.open(0, WINDOW);
     client.terminal(0);
-    client.exec(0, &script);
+    client.exec(0, &format!("file={}; {script}", file.path().display()));
     client.wait_for(0, "ready").await;
     client.connection.end().await;
     while client.context.children.count() > 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "told\nopen\ntold\nopen\n");
+    std::fs::read_to_string(file.path()).unwrap()
+}
+
+// The terminal was closed at once: bash that found it closed before it had acted on SIGHUP ended like at the end of
+// its input, and its jobs lived on. Then SIGHUP came each second, which ended what cleaned up.
+#[tokio::test]
+async fn a_program_on_a_terminal_is_told_once_and_keeps_it_to_clean_up() {
+    let script = "trap 'echo told >>$file; sleep 2 && echo >/dev/tty && echo cleaned up >>$file; exit' HUP; \
+                  echo ready; while :; do sleep 0.02; done";
+    assert_eq!(after_the_loss_of_the_client(script).await, "told\ncleaned up\n");
+}
+
+// Bash lost a SIGHUP that came just before it waited for a key.
+#[tokio::test]
+async fn a_program_on_a_terminal_is_woken_after_it_was_hung_up_on() {
+    let script = "trap '' HUP; trap 'echo woken >>$file; exit' WINCH; echo ready; while :; do sleep 0.02; done";
+    assert_eq!(after_the_loss_of_the_client(script).await, "woken\n");
+}
+
+// Only the terminal's first process was told.
+#[tokio::test]
+async fn at_the_end_of_the_server_the_foreground_of_a_terminal_is_told() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().display();
+    let job =
+        format!("trap 'echo told >>{path}; exit' HUP; echo ready; while :; do sleep 0.02; done");
+    let mut client = Client::new();
+    client.open(0, WINDOW);
+    client.terminal(0);
+    client.exec(0, &format!("set -m; trap : HUP; sh -c \"{job}\""));
+    client.wait_for(0, "ready").await;
+    let children = std::sync::Arc::clone(&client.context.children);
+    tokio::join!(children.end_all(Duration::from_secs(60)), client.connection.end());
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "told\n");
 }
 
 #[tokio::test]
 async fn a_terminal_is_closed_under_a_program_that_ignores_the_hang_up() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().display();
-    let mut client = Client::new();
-    client.open(0, WINDOW);
-    client.terminal(0);
-    client.exec(0, &format!("trap '' HUP; echo ready; cat; echo closed >{path}"));
-    client.wait_for(0, "ready").await;
     let begin = Instant::now();
-    client.connection.end().await;
-    while client.context.children.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    let script = "trap '' HUP; echo ready; cat; echo closed >>$file";
+    // It was not killed.
+    assert_eq!(after_the_loss_of_the_client(script).await, "closed\n");
     // Every other time it was told of an end of input, too, which a lost client never sent.
     assert!(begin.elapsed() >= Duration::from_secs(4));
-    // It was not killed.
-    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "closed\n");
 }
 
 #[tokio::test]
