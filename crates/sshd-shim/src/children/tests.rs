@@ -133,7 +133,7 @@ async fn a_program_that_starts_at_the_end_of_the_server_is_told_too() {
     let children = watched();
     let _ends_by_itself = ready("trap '' HUP; echo; exec sleep 0.3", &children).await;
     let late = async { sh("exec sleep 1000", &children).child.wait().await };
-    let ((), status) = tokio::join!(children.end_all(Duration::from_secs(60)), late);
+    let ((), status) = tokio::join!(children.end_all(Duration::from_mins(1)), late);
     assert_eq!(status.signal(), Some(Signal::SIGHUP as i32));
 }
 

@@ -402,8 +402,8 @@ async fn at_the_end_of_the_server_the_foreground_of_a_terminal_is_told() {
     client.terminal(0);
     client.exec(0, &format!("set -m; trap : HUP; sh -c \"{job}\""));
     client.wait_for(0, "ready").await;
-    let children = std::sync::Arc::clone(&client.context.children);
-    tokio::join!(children.end_all(Duration::from_secs(60)), client.connection.end());
+    let children = Arc::clone(&client.context.children);
+    tokio::join!(children.end_all(Duration::from_mins(1)), client.connection.end());
     assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "told\n");
 }
 
