@@ -99,7 +99,9 @@ pub(crate) fn read(flags: &Stage) -> Result<Vec<Definition>, DefinitionError> {
     let read = manifest::read(&text, &variables(flags)?);
     let read = read.map_err(|source| DefinitionError::Manifest { path: path.clone(), source })?;
     let wanted = choose(read.apps, flags.name.as_deref())?;
-    if wanted.len() > 1 && (flags.stack.is_some() || !flags.buildpacks.is_empty()) {
+    let is_for_one =
+        flags.stack.is_some() || !flags.buildpacks.is_empty() || flags.directory.is_file();
+    if wanted.len() > 1 && is_for_one {
         return Err(DefinitionError::Several(names(&wanted)));
     }
     let mut warnings = read.warnings;

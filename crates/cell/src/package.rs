@@ -40,7 +40,7 @@ pub enum PackageError {
     #[error(transparent)]
     File(#[from] FileError),
     /// An archive can't be unpacked.
-    #[error("{}: it is neither a directory nor an archive of an app", path.display())]
+    #[error("{}: the app's archive cannot be unpacked", path.display())]
     Archive {
         /// Which.
         path: PathBuf,
@@ -245,8 +245,7 @@ mod tests {
         assert!(target.join("bin/run").exists() && target.join(".git/HEAD").exists());
         fs::write(&archive, "no archive").unwrap();
         let error = lifecycle::report::chain(&copy(&archive).unwrap_err());
-        let words =
-            "shop.tgz: it is neither a directory nor an archive of an app: unknown archive format";
+        let words = "shop.tgz: the app's archive cannot be unpacked: unknown archive format";
         assert!(error.contains(words), "{error}");
     }
 

@@ -159,6 +159,7 @@ fn an_archive_is_an_app_too() {
         ("manifest.yml", "applications: [{path: shop.jar, memory: 64M}]"),
         ("shop.jar", ""),
         ("other.jar", ""),
+        ("several.yml", "applications: [{name: a}, {name: b}]"),
     ]);
     let path = directory.path();
     for (given, files) in [(path.to_owned(), "shop"), (path.join("other.jar"), "other")] {
@@ -166,4 +167,8 @@ fn an_archive_is_an_app_too() {
         assert_eq!(definition.files, path.join(files).with_extension("jar"));
         assert_eq!((definition.app.name.as_str(), definition.app.processes[0].memory), (files, 64));
     }
+    // All of a manifest's apps became the archive.
+    let mut several = flags(&path.join("other.jar"), &[]);
+    several.manifest = Some(path.join("several.yml"));
+    assert!(matches!(read(&several), Err(DefinitionError::Several(_))));
 }

@@ -86,7 +86,8 @@ fn root_what_no_stack_and_no_app_has_goes() {
     assert_eq!(sweep(&[]), 0);
     let old = held.path.clone();
     drop(held);
-    assert_eq!(sweep(std::slice::from_ref(&old)), 0);
+    // By another path to the same: an app's root was removed where CELL_HOME was once a link.
+    assert_eq!(sweep(&[Path::new("link").join(old.file_name().unwrap())]), 0);
     let lock = File::open(roots.path().join("lock")).unwrap();
     let lock = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
     assert_eq!(sweep(&[]), 0);

@@ -36,7 +36,7 @@ pub(crate) fn sweep(roots: &Path, needed: &[PathBuf]) -> Result<usize, RootError
     let mut removed = 0;
     for entry in fs::read_dir(roots).into_iter().flatten().flatten() {
         let root = entry.path();
-        if !root.is_dir() || has_source(&root) || needed.contains(&root) {
+        if !root.is_dir() || has_source(&root) || is_among(&root, needed) {
             continue;
         }
         let Ok(directory) = File::open(&root) else { continue };
@@ -49,6 +49,11 @@ pub(crate) fn sweep(roots: &Path, needed: &[PathBuf]) -> Result<usize, RootError
         }
     }
     Ok(removed)
+}
+
+/// By their names, which say what is in them: whoever needs one may have come to it through a link.
+fn is_among(root: &Path, needed: &[PathBuf]) -> bool {
+    needed.iter().any(|one| one.file_name() == root.file_name())
 }
 
 fn has_source(root: &Path) -> bool {

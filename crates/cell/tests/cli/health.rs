@@ -84,7 +84,10 @@ fn an_app_that_becomes_unhealthy_is_started_again_and_the_log_says_why() {
 
 /// The same, wherever its containers are.
 pub(crate) fn becomes_unhealthy(machine: &Machine) {
-    let set = push_server(machine, "health-check-type: http, health-check-interval: 1");
+    let set = push_server(
+        machine,
+        "health-check-type: http, health-check-interval: 1, health-check-invocation-timeout: 30",
+    );
     set("503");
     eventually("it was started again", || {
         let of = machine.cell(&["ps", "--json"]).succeeds().events().remove(0);

@@ -98,8 +98,10 @@ impl Trace {
 /// No process, mount, file or control of an app is left.
 fn nothing_is_left(machine: &Machine) {
     eventually("nothing is left to run", || machine.processes().is_empty());
-    let app = machine.state().join("apps/shop");
-    assert!(!app.join("instances").exists() && !app.join("staging").exists());
+    for app in fs::read_dir(machine.state().join("apps")).unwrap() {
+        let app = app.unwrap().path();
+        assert!(!app.join("instances").exists() && !app.join("staging").exists());
+    }
     let mounts = fs::read_to_string("/proc/mounts").unwrap();
     assert!(!mounts.contains(&machine.state().display().to_string()), "{mounts}");
     let names = containers(machine);

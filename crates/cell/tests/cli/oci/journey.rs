@@ -55,9 +55,11 @@ const MANIFEST: &str = "applications:
   env: {COLOUR: red}
   health-check-type: http
   health-check-interval: 1
+  health-check-invocation-timeout: 30
   readiness-health-check-type: http
   readiness-health-check-http-endpoint: /ready
   readiness-health-check-interval: 1
+  readiness-health-check-invocation-timeout: 30
 ";
 
 #[test]
