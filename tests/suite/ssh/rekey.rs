@@ -20,6 +20,16 @@ fn new_keys_every_few_packets_harm_no_transfer() {
 }
 
 #[test]
+fn new_keys_every_64_mebibytes_that_come() {
+    let server = SshServer::start();
+    let words = ["-v", "-o", "RekeyLimit=64M", HOST, "head -c 300000000 /dev/zero"];
+    let outcome = run(&mut server.openssh("ssh", words), b"").succeeds();
+    assert!(outcome.bytes == vec![0; 300_000_000], "{} bytes", outcome.bytes.len());
+    let count = outcome.stderr.matches("SSH2_MSG_NEWKEYS received").count();
+    assert!((4..=6).contains(&count), "{count} key exchanges");
+}
+
+#[test]
 fn new_keys_by_the_clock_harm_no_session() {
     let server = SshServer::start();
     let words =
