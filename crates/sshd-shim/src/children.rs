@@ -212,7 +212,8 @@ impl State {
         }
         let groups: Vec<Pid> = groups(leader, terminal.as_ref()).collect();
         // At the server's end the first of them has been told with all others.
-        groups.iter().skip(self.last_end.iter().len()).copied().for_each(hang_up);
+        let told = usize::from(self.last_end.is_some());
+        groups.iter().skip(told).copied().for_each(hang_up);
         let now = Instant::now();
         let kill_at = now + HANG_UP_GRACE;
         self.abandoned.push(Abandoned {
