@@ -13,6 +13,11 @@ fn by_ssh(server: &SshServer, command: &str) -> Command {
     server.openssh("ssh", ["-T", HOST, command])
 }
 
+/// OpenSSH 7.5, of 2017: for RSA it knows SHA-2 already, and no key exchange after quantum computers.
+fn by_old_ssh(server: &SshServer, command: &str) -> Command {
+    server.openssh("ssh1", ["-2", "-T", HOST, command])
+}
+
 fn by_plink(server: &SshServer, command: &str) -> Command {
     putty(server, "plink", ["root@127.0.0.1", command])
 }
@@ -24,7 +29,7 @@ fn by_dbclient(server: &SshServer, command: &str) -> Command {
 #[test]
 fn a_commands_status_reaches_each_client() {
     let server = SshServer::start();
-    for make in [by_ssh, by_plink, by_dbclient] {
+    for make in [by_ssh, by_old_ssh, by_plink, by_dbclient] {
         for (command, status) in
             [("true", 0), ("exit 7", 7), ("exit 255", 255), ("no-such-program", 127)]
         {
@@ -39,7 +44,7 @@ fn a_commands_status_reaches_each_client() {
 fn input_goes_to_the_command_until_its_end_and_comes_back_whole() {
     let server = SshServer::start();
     let input = noise(3_000_001, 1);
-    let clients = [by_ssh, by_plink, by_dbclient];
+    let clients = [by_ssh, by_old_ssh, by_plink, by_dbclient];
     for mut client in clients.map(|make| make(&server, "cat")) {
         let outcome = run(&mut client, &input).succeeds();
         assert!(outcome.bytes == input, "{client:?}: {} bytes came back", outcome.bytes.len());
@@ -51,7 +56,7 @@ fn input_goes_to_the_command_until_its_end_and_comes_back_whole() {
 fn stdout_and_stderr_are_kept_apart() {
     let server = SshServer::start();
     let command = "echo out; echo error >&2; head -c 3000000 /dev/zero; head -c 2000000 /dev/zero >&2; exit 3";
-    let clients = [by_ssh, by_plink, by_dbclient];
+    let clients = [by_ssh, by_old_ssh, by_plink, by_dbclient];
     for mut client in clients.map(|make| make(&server, command)) {
         let outcome = run(&mut client, b"");
         assert_eq!(outcome.status, 3);

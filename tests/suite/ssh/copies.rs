@@ -34,26 +34,27 @@ fn local(path: &Path) -> &str {
 fn files_of_every_size_arrive_whole_both_ways() {
     let server = SshServer::start();
     let (source, there, back) = (server.work("source"), server.work("there"), server.work("back"));
+    let goes_and_comes = |far: &str, copy: &dyn Fn(&str, &str) -> Outcome| {
+        let _copied = copy(local(&source), far).succeeds();
+        same(&source, &there);
+        let _copied = copy(far, local(&back)).succeeds();
+        same(&source, &back);
+        fs::remove_file(&there).unwrap();
+        fs::remove_file(&back).unwrap();
+    };
     for size in SIZES {
         fs::write(&source, noise(size, size as u64)).unwrap();
         for protocol in ["-O", "-s"] {
-            let _copied = scp(&server, [protocol, local(&source), &remote(&there)]).succeeds();
-            same(&source, &there);
-            let _copied = scp(&server, [protocol, &remote(&there), local(&back)]).succeeds();
-            same(&source, &back);
-            fs::remove_file(&there).unwrap();
-            fs::remove_file(&back).unwrap();
+            goes_and_comes(&remote(&there), &|from, to| scp(&server, [protocol, from, to]));
         }
+        goes_and_comes(&remote(&there), &|from, to| {
+            run(&mut server.openssh("scp1", ["-2", from, to]), b"")
+        });
         let far = format!("root@127.0.0.1:{}", there.display());
         for protocol in ["-scp", "-sftp"] {
-            let mut command = putty(&server, "pscp", [protocol, "-q", local(&source), &far]);
-            let _copied = run(&mut command, b"").succeeds();
-            same(&source, &there);
-            let mut command = putty(&server, "pscp", [protocol, "-q", &far, local(&back)]);
-            let _copied = run(&mut command, b"").succeeds();
-            same(&source, &back);
-            fs::remove_file(&there).unwrap();
-            fs::remove_file(&back).unwrap();
+            goes_and_comes(&far, &|from, to| {
+                run(&mut putty(&server, "pscp", [protocol, "-q", from, to]), b"")
+            });
         }
     }
 }
