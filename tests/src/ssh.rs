@@ -176,13 +176,21 @@ impl SshServer {
         run(&mut self.openssh("ssh", ["-T", HOST, command]), input)
     }
 
-    /// A script of `tests/suite/ssh` for another client library: port, user key, known hosts, the daemon's
-    /// process id and a work directory precede the words of the test.
-    pub fn peer<'a>(&self, script: &str, words: impl IntoIterator<Item = &'a str>) -> Command {
-        let python = target().join("ssh-peers/bin/python");
-        assert!(python.exists(), "{} is missing: run scripts/install-test-tools", python.display());
-        let mut command = Command::new(python);
-        command.arg("-B").arg(workspace().join("tests/suite/ssh").join(script));
+    /// A client of `tests/suite/ssh`, made with another library in Python or Go: port, user key, known hosts, the
+    /// daemon's process id and a work directory precede the words of the test.
+    pub fn peer<'a>(&self, file: &str, words: impl IntoIterator<Item = &'a str>) -> Command {
+        let peers = target().join("ssh-peers");
+        let in_go = file.strip_suffix(".go");
+        let program = peers.join(in_go.unwrap_or("bin/python"));
+        assert!(
+            program.exists(),
+            "{} is missing: run scripts/install-test-tools",
+            program.display()
+        );
+        let mut command = Command::new(program);
+        if in_go.is_none() {
+            command.arg("-B").arg(workspace().join("tests/suite/ssh").join(file));
+        }
         command.arg(self.port.to_string()).arg(self.path("user")).arg(self.path("known_hosts"));
         command.arg(self.pid().to_string()).arg(self.path("work")).args(words);
         command.env("HOME", self.path("home")).current_dir(self.path("work"));
@@ -267,7 +275,7 @@ pub fn keygen(kind: &str, path: &Path) {
     tool("ssh-keygen", words);
 }
 
-/// Cargo's target directory, where `scripts/install-test-tools` puts the clients written in Python.
+/// Cargo's target directory, where `scripts/install-test-tools` puts clients that are libraries.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
 }

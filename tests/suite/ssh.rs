@@ -1,4 +1,4 @@
-//! The SSH server met by real clients: OpenSSH of today and of 2017, `PuTTY`, dropbear, `paramiko` and `asyncssh`
+//! The SSH server met by real clients: OpenSSH of today and of 2017, `PuTTY`, dropbear, `paramiko`, `asyncssh` and Go's
 //! (issue 4, "Shown by" 1 and 3).
 
 mod commands;

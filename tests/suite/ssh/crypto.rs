@@ -3,7 +3,7 @@ use std::fs;
 
 use suite::ssh::{HOST, Outcome, SshServer, keygen, run};
 
-use super::libraries::{asyncssh, paramiko};
+use super::libraries::{asyncssh, go, paramiko, peer};
 use super::{dbclient, noise, putty};
 
 /// `ssh -v` with these words and something to carry: fails, or has used the algorithm `name`.
@@ -76,6 +76,56 @@ fn asyncssh_finds_the_same_algorithms() {
     let _done = asyncssh(&server, &words);
 }
 
+/// All that Go's library of Debian 12 knows, of what is offered without flags and with them.
+#[test]
+fn go_finds_what_it_knows() {
+    let defaults = [
+        "kex:curve25519-sha256",
+        "kex:curve25519-sha256@libssh.org",
+        "cipher:aes128-gcm@openssh.com",
+        "cipher:chacha20-poly1305@openssh.com",
+        "cipher:aes128-ctr",
+        "cipher:aes192-ctr",
+        "cipher:aes256-ctr",
+        "mac:hmac-sha2-256-etm@openssh.com",
+        "mac:hmac-sha2-256",
+        "host:rsa-sha2-256",
+        "host:rsa-sha2-512",
+    ];
+    let words: Vec<&str> = ["algorithms"].into_iter().chain(defaults).collect();
+    let _done = go(&SshServer::start(), &words);
+    let server = SshServer::setup()
+        .flag(
+            "allowedKeyExchanges",
+            "ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521,\
+             diffie-hellman-group14-sha256,diffie-hellman-group14-sha1",
+        )
+        .flag("allowedMACs", "hmac-sha1")
+        .flag("allowedHostKeyAlgorithms", "ssh-rsa")
+        .start();
+    let named = [
+        "kex:ecdh-sha2-nistp256",
+        "kex:ecdh-sha2-nistp384",
+        "kex:ecdh-sha2-nistp521",
+        "kex:diffie-hellman-group14-sha256",
+        "kex:diffie-hellman-group14-sha1",
+        "mac:hmac-sha1",
+        "host:ssh-rsa",
+    ];
+    let words: Vec<&str> = ["algorithms"].into_iter().chain(named).collect();
+    let _done = go(&server, &words);
+}
+
+/// A proxy of then comes in where the flags name its algorithm for RSA keys (contract sshd 18.2), and only there.
+#[test]
+fn go_of_2018_needs_the_flag_for_sha1() {
+    let refused = peer(&SshServer::start(), "go_peer.go", &["of2018"]).ends_with(1);
+    assert!(refused.stdout.contains("no common algorithm for host key"), "{refused}");
+    let names = "rsa-sha2-256,rsa-sha2-512,ssh-rsa";
+    let _done =
+        go(&SshServer::setup().flag("allowedHostKeyAlgorithms", names).start(), &["of2018"]);
+}
+
 #[test]
 fn what_the_flags_name_is_offered_and_nothing_else() {
     let flags = [
@@ -139,6 +189,7 @@ fn host_and_user_keys_of_every_kind() {
             run(&mut dbclient(&server, ["echo in"]), b"").prints("in\n");
         }
         let _done = asyncssh(&server, &["algorithms", "cipher:aes128-gcm@openssh.com"]);
+        let _done = go(&server, &["algorithms", "cipher:aes128-gcm@openssh.com"]);
         if name == "ssh-rsa" {
             let _done = paramiko(&server, &["rekey"]);
         }

@@ -1,16 +1,23 @@
-//! The server met by the two Python libraries: `asyncssh_peer.py` and `paramiko_peer.py` say how.
+//! The server met by two libraries of Python's and by Go's, which the platform's proxy is built with: `asyncssh_peer.py`,
+//! `paramiko_peer.py` and `go_peer.go` say how.
 use suite::ssh::{Client, Outcome, SshServer};
 
 use super::LONG;
 
 pub(super) fn asyncssh(server: &SshServer, words: &[&str]) -> Outcome {
-    let mut command = server.peer("asyncssh_peer.py", words.iter().copied());
-    Client::start(&mut command).finish_within(LONG).succeeds()
+    peer(server, "asyncssh_peer.py", words).succeeds()
 }
 
 pub(super) fn paramiko(server: &SshServer, words: &[&str]) -> Outcome {
-    let mut command = server.peer("paramiko_peer.py", words.iter().copied());
-    Client::start(&mut command).finish_within(LONG).succeeds()
+    peer(server, "paramiko_peer.py", words).succeeds()
+}
+
+pub(super) fn go(server: &SshServer, words: &[&str]) -> Outcome {
+    peer(server, "go_peer.go", words).succeeds()
+}
+
+pub(super) fn peer(server: &SshServer, file: &str, words: &[&str]) -> Outcome {
+    Client::start(&mut server.peer(file, words.iter().copied())).finish_within(LONG)
 }
 
 #[test]
@@ -63,4 +70,19 @@ fn paramiko_copies_files_by_sftp() {
 #[test]
 fn paramiko_forwards_ports() {
     let _done = paramiko(&SshServer::start(), &["forwards"]);
+}
+
+#[test]
+fn go_runs_commands() {
+    let _done = go(&SshServer::start(), &["commands"]);
+}
+
+#[test]
+fn go_has_a_terminal() {
+    let _done = go(&SshServer::start(), &["terminal"]);
+}
+
+#[test]
+fn go_forwards_ports() {
+    let _done = go(&SshServer::start(), &["forwards"]);
 }

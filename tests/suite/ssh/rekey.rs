@@ -3,7 +3,7 @@ use std::fs;
 
 use suite::ssh::{Client, HOST, SshServer, run};
 
-use super::libraries::{asyncssh, paramiko};
+use super::libraries::{asyncssh, go, paramiko};
 use super::{LONG, noise, same};
 
 #[test]
@@ -59,6 +59,11 @@ fn copies_and_forwards_go_through_new_keys() {
 #[test]
 fn asyncssh_changes_keys_every_megabyte() {
     let _done = asyncssh(&SshServer::start(), &["rekey"]);
+}
+
+#[test]
+fn go_changes_keys_every_megabyte() {
+    let _done = go(&SshServer::start(), &["rekey"]);
 }
 
 #[test]
