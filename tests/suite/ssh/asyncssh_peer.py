@@ -267,6 +267,26 @@ async def sessions():
     await settled("descriptors", lambda: descriptors() <= before)
 
 
+async def memory_of_sessions():
+    """Sessions with a client each, at the same time: the second time they take no more than the first."""
+    idle = descriptors()
+    async with connect() as box:
+        await box.run("true")
+    taken = []
+    for _ in range(2):
+        boxes = await asyncio.gather(*(connect() for _ in range(int(WORDS[0]))))
+        sessions = [await box.create_process("cat") for box in boxes]
+        for session in sessions:
+            session.stdin.write("line\n")
+            assert await session.stdout.readline() == "line\n"
+        taken.append(memory())
+        for box in boxes:
+            box.close()
+            await box.wait_closed()
+        await settled("descriptors", lambda: descriptors() <= idle)
+    assert taken[1] <= taken[0] + 512, taken
+
+
 async def algorithms():
     """Connects with each word `kex:NAME`, `cipher:NAME`, `mac:NAME`, `host:NAME`, `signature:NAME`."""
     options = {"kex": "kex_algs", "cipher": "encryption_algs", "mac": "mac_algs", "host": "server_host_key_algs",

@@ -2,7 +2,7 @@
 use std::thread;
 
 use suite::ssh::{HOST, SshServer, run};
-use suite::wait_for;
+use suite::{program, tool, wait_for};
 
 use super::libraries::asyncssh;
 
@@ -41,4 +41,16 @@ fn two_hundred_sessions_at_the_same_time() {
     let server = SshServer::start();
     let _done = asyncssh(&server, &["sessions", "200"]);
     assert!(server.children().is_empty());
+}
+
+// Linked by a zig of 0.16 or later, whose libc keeps what it got, the server had 6.3 MiB after them.
+#[test]
+fn the_memory_of_fifty_sessions_comes_back() {
+    let server = SshServer::start();
+    let _used_again = asyncssh(&server, &["memory_of_sessions", "50"]);
+    // Programs that are not static, as those of debug builds, have the machine's libc, which keeps it too.
+    if !tool("readelf", ["-l".as_ref(), program("diego-sshd").as_os_str()]).contains("INTERP") {
+        let memory = server.memory();
+        assert!(memory <= 4096, "{memory} KiB");
+    }
 }
