@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use crate::app::{App, Sidecar};
 use crate::buildpacks::{Buildpack, Place};
 use crate::container::{Container, ContainerError, Contents};
+use crate::instance::GRACE;
 use crate::log::{Log, Stream};
 use crate::package::{Package, PackageError};
 use crate::process::{Exit, Reach};
@@ -246,7 +247,7 @@ fn build(
     let process = container.start(&action, 0, order.log);
     let process = process.map_err(FileError::on("start", &action.path))?;
     reached(process.reach());
-    match limit::wait(process, LONGEST).map_err(FileError::on("start", &action.path))? {
+    match limit::wait(process, LONGEST, GRACE).map_err(FileError::on("start", &action.path))? {
         Some(Exit { status: 0, .. }) => Ok(()),
         Some(exit) => Err(StagingError::Failed(exit)),
         None => Err(StagingError::TooLong),
