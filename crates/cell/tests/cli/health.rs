@@ -116,7 +116,8 @@ fn an_app_that_is_not_ready_takes_no_requests_until_it_is() {
 pub(crate) fn is_not_ready(machine: &Machine) {
     let set = push_server(
         machine,
-        "readiness-health-check-type: http, readiness-health-check-interval: 1",
+        "health-check-invocation-timeout: 30, readiness-health-check-type: http, \
+         readiness-health-check-interval: 1, readiness-health-check-invocation-timeout: 30",
     );
     let is_ready = || machine.cell(&["ps", "--json"]).succeeds().events()[0]["ready"] == true;
     eventually("it is ready", is_ready);

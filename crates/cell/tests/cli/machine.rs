@@ -1,7 +1,7 @@
 //! A machine of a test's own, and what `cell` says on it.
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -20,12 +20,14 @@ pub(crate) struct Machine {
     directory: TempDir,
     /// What makes containers here, if not this machine's own runtime.
     pub(crate) runtime: Option<PathBuf>,
+    /// Its network, if not this machine's own.
+    pub(crate) network: Option<Network>,
 }
 
 impl Machine {
     pub(crate) fn new() -> Self {
         let directory = TempDir::with_prefix("cell-").unwrap();
-        Self { directory, runtime: None }
+        Self { directory, runtime: None, network: None }
     }
 
     pub(crate) fn app(&self, files: &[(&str, &str)]) -> PathBuf {
@@ -38,7 +40,10 @@ impl Machine {
     }
 
     pub(crate) fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&*CELL);
+        let mut command = match &self.network {
+            Some(network) => network.command(&CELL),
+            None => Command::new(&*CELL),
+        };
         command.args(words);
         command
             .current_dir(self.directory.path())
@@ -56,6 +61,22 @@ impl Machine {
 
     pub(crate) fn cell(&self, words: &[&str]) -> Said {
         Said(self.command(words).output().unwrap())
+    }
+
+    /// The same in a shell that does something else before: `umask 0`.
+    pub(crate) fn cell_after(&self, script: &str, words: &[&str]) -> Said {
+        let cell = self.command(words);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("{script} && exec \"$0\" \"$@\""));
+        shell.arg(cell.get_program()).args(cell.get_args());
+        shell.current_dir(cell.get_current_dir().unwrap());
+        for (name, value) in cell.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        Said(shell.output().unwrap())
     }
 
     /// Pushes the app and gives its URL.
@@ -106,6 +127,44 @@ impl Drop for Machine {
         for pid in self.processes() {
             let _gone = kill(pid, Signal::SIGKILL);
         }
+    }
+}
+
+/// A network with nothing but loopback and what a test puts there; making it needs root.
+pub(crate) struct Network(Child);
+
+impl Network {
+    pub(crate) fn new() -> Self {
+        // Whoever is in it keeps it: until this process lets go of its input, however it ends.
+        let script = "ip link set lo up && echo up && exec cat";
+        let mut keeper = Command::new("unshare");
+        keeper.args(["--net", "sh", "-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut network = Self(keeper.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(network.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "up\n", "a network namespace needs root");
+        network
+    }
+
+    /// What runs a program in it.
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/proc/{}/ns/net", self.0.id())).arg("--").arg(program);
+        command
+    }
+
+    /// Its sockets that wait for somebody, a line each: `tcp   LISTEN 0 128 127.0.0.1:22 …`.
+    pub(crate) fn sockets(&self) -> String {
+        let mut ss = self.command("ss".as_ref());
+        let said = Said(ss.args(["-H", "-l", "-n", "-t", "-u", "-x"]).output().unwrap());
+        said.succeeds().out()
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ended = self.0.wait();
     }
 }
 

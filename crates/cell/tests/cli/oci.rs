@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::installed::CELL;
 use crate::machine::{Machine, Said, eventually, get};
-use crate::{health, processes, recovery};
+use crate::{health, processes, pushing, recovery};
 
 /// A machine whose only stack has a root file system, which all tests share.
 fn machine() -> Machine {
@@ -294,6 +294,13 @@ fn root_readiness_is_asked_in_containers() {
 }
 
 #[test]
+fn root_containers_have_the_platforms_umask_whatever_the_users_is() {
+    let machine = machine();
+    pushing::has_the_platforms_umask(&machine);
+    nothing_is_left(&machine);
+}
+
+#[test]
 fn root_processes_have_containers_with_their_sidecars() {
     let machine = machine();
     processes::web_beside_workers_and_sidecars(&machine);
@@ -307,12 +314,19 @@ fn root_whatever_a_cell_does_when_it_is_killed_no_container_is_left() {
     nothing_is_left(&machine);
 }
 
+#[test]
+fn root_ctrl_c_ends_a_staging_in_a_container() {
+    let machine = machine();
+    recovery::is_staged_by_one_cell(&machine);
+    nothing_is_left(&machine);
+}
+
 /// `PUSHES` says how many.
 #[test]
 fn root_pushes_and_stops_of_four_apps_at_once_leave_no_container() {
     let count = std::env::var("PUSHES").map_or(20, |count| count.parse().unwrap());
-    let machine = machine();
-    recovery::pushes_and_stops(&machine, count);
+    let mut machine = machine();
+    recovery::pushes_and_stops(&mut machine, count);
     assert!(containers(&machine).len() >= 2 * count);
     nothing_is_left(&machine);
 }

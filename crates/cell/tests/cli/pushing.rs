@@ -1,8 +1,7 @@
 //! Apps pushed, asked, entered, changed and stopped.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use crate::machine::{Machine, eventually, get};
 
@@ -85,43 +84,50 @@ fn words_for_ssh_arrive_as_they_were_typed_and_one_word_is_for_the_shell() {
     assert!(error.contains("'-x' can't be an app's name"), "{error}");
 }
 
-/// With 077, as root has it on some machines, no container could be made.
 #[test]
 fn apps_have_the_platforms_umask_whatever_the_users_is() {
-    let machine = Machine::new();
+    has_the_platforms_umask(&Machine::new());
+}
+
+/// With 077, as root has it on some machines, no container could be made.
+pub(crate) fn has_the_platforms_umask(machine: &Machine) {
     let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
-    for mask in ["077", "000"] {
-        let cell = machine.command(&["push", app.to_str().unwrap(), "--detach"]);
-        let script = format!("umask {mask} && exec \"$@\"");
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script.as_str(), "sh"]).arg(cell.get_program()).args(cell.get_args());
-        shell.current_dir(cell.get_current_dir().unwrap()).env("CELL_HOME", machine.state());
-        assert!(shell.env_remove("CELL_STACKS").output().unwrap().status.success());
+    for script in ["umask 077", "umask 000"] {
+        machine.cell_after(script, &["push", app.to_str().unwrap(), "--detach"]).succeeds();
         let said = machine.cell(&["ssh", "shop", "--", "umask; stat -c %a app"]).succeeds();
         assert_eq!(said.out(), "0022\n755\n");
         machine.cell(&["stop", "shop"]).succeeds();
     }
 }
 
+/// Apps, each with the name of the buildpack that stages it, and words that it answers.
+pub(crate) const APPS: [(&str, &str); 4] = [
+    ("static", "A page out of a droplet"),
+    ("procfile", "Started with a greeting from .profile"),
+    ("python", "Temperatures, by bottle"),
+    ("node", "s\n"),
+];
+
 #[test]
 fn each_fixture_app_runs_with_the_buildpacks_in_the_program() {
     let machine = Machine::new();
-    for (name, buildpack, words) in [
-        ("static", "static", "A page out of a droplet"),
-        ("procfile", "procfile", "Started with a greeting from .profile"),
-        ("python", "python", "Temperatures, by bottle"),
-        ("node", "node", "s\n"),
-    ] {
-        let app = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/apps").join(name);
-        let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
-        let events = said.events();
-        let staged = events.iter().find(|it| it["event"] == "staged").unwrap();
-        assert_eq!(staged["buildpack"], buildpack, "{events:?}");
-        let url = events.iter().find(|it| it["event"] == "running").unwrap()["url"].clone();
-        let answer = get(url.as_str().unwrap());
-        assert!(answer.contains("200") && answer.contains(words), "{name}: {answer}");
-        machine.cell(&["stop", name]).succeeds();
+    for it in APPS {
+        runs(&machine, it);
+        machine.cell(&["stop", it.0]).succeeds();
     }
+}
+
+/// One of [`APPS`] does; it is still there then.
+pub(crate) fn runs(machine: &Machine, (name, words): (&str, &str)) -> PathBuf {
+    let app = suite::workspace().join("tests/apps").join(name);
+    let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
+    let events = said.events();
+    let staged = events.iter().find(|it| it["event"] == "staged").unwrap();
+    assert_eq!(staged["buildpack"], name, "{events:?}");
+    let url = events.iter().find(|it| it["event"] == "running").unwrap()["url"].clone();
+    let answer = get(url.as_str().unwrap());
+    assert!(answer.contains("200") && answer.contains(words), "{name}: {answer}");
+    app
 }
 
 #[test]

@@ -13,14 +13,13 @@ use std::thread;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::machine::{Machine, eventually};
+use crate::machine::{Machine, Network, eventually};
 
 const GOOD: &str = "applications: [{name: shop, command: sleep 600, health-check-type: process}]";
 const NEVER_UP: &str = "applications: [{name: shop, command: sleep 600}]";
 
-fn sleeping_buildpack() -> String {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../buildpacks-fixtures");
-    fs::canonicalize(fixtures.join("sleeps")).unwrap().display().to_string()
+fn buildpack(name: &str) -> String {
+    suite::workspace().join("buildpacks-fixtures").join(name).display().to_string()
 }
 
 /// Kills what is at work: `cell push`, or the process that keeps the app.
@@ -46,15 +45,21 @@ fn whatever_a_cell_does_when_it_is_killed_the_next_one_goes_on() {
 pub(crate) fn killed_in_every_phase(machine: &Machine, isolation: &str) {
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
     let push = ["push", app.to_str().unwrap(), "--detach", "--isolation", isolation];
-    let slow = sleeping_buildpack();
+    let slow = buildpack("sleeps");
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
     let url = format!("http://{}/bundle.tgz", silent.local_addr().unwrap());
     let staging = "What a staging of 'shop' left that was killed is removed\n";
     let running = "What 'shop' left when the process that kept it was killed is removed\n";
     let no_container = || !machine.place("instances").exists();
     let killed_in = |phase: &str, manifest: &str, flags: &[&str], said: &str| {
+        // A server that hung up would end the download.
+        let mut asked = None;
         let is_reached = || match phase {
-            "download" => machine.place("staged").exists(),
+            "download" => {
+                asked = asked.take().or_else(|| silent.accept().ok());
+                asked.is_some()
+            }
             "package" => machine.place("staging/tmp/app/files").exists(),
             "stage" => machine.place("staging/tmp/app/pids").exists(),
             "start" => machine.log().contains("Starting health monitoring"),
@@ -112,10 +117,14 @@ fn what_a_killed_cell_left_is_named_and_goes_with_stop() {
 
 #[test]
 fn one_app_is_staged_by_one_cell_at_a_time() {
-    let machine = Machine::new();
+    is_staged_by_one_cell(&Machine::new());
+}
+
+/// The same, wherever its containers are.
+pub(crate) fn is_staged_by_one_cell(machine: &Machine) {
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
     let path = app.to_str().unwrap();
-    let mut first = machine.start(&["stage", path, "-b", &sleeping_buildpack()]);
+    let mut first = machine.start(&["stage", path, "-b", &buildpack("ignores-sigterm")]);
     let pids = machine.place("staging/tmp/app/pids");
     eventually("the first one stages", || pids.exists());
     let error = machine.cell(&["push", path, "--detach"]).fails(1);
@@ -123,7 +132,7 @@ fn one_app_is_staged_by_one_cell_at_a_time() {
         error,
         "another cell is at work on 'shop'; wait for it, or stop the app: cell stop shop\n"
     );
-    // Ctrl-C ends the builder and its scripts, too.
+    // Ctrl-C ends the builder and its scripts, also those that don't listen.
     kill(Pid::from_raw(first.id().cast_signed()), Signal::SIGINT).unwrap();
     let mut words = String::new();
     first.stderr.take().unwrap().read_to_string(&mut words).unwrap();
@@ -165,16 +174,20 @@ fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
 }
 
 #[test]
-fn a_hundred_pushes_and_stops_of_four_apps_at_once_leave_nothing() {
-    pushes_and_stops(&Machine::new(), 100);
+fn root_a_hundred_pushes_and_stops_of_four_apps_at_once_leave_nothing() {
+    pushes_and_stops(&mut Machine::new(), 100);
 }
 
-/// So many, of four apps at once.
-pub(crate) fn pushes_and_stops(machine: &Machine, count: usize) {
+/// So many, of four apps at once, in a network where nobody else has ports.
+pub(crate) fn pushes_and_stops(machine: &mut Machine, count: usize) {
+    machine.network = Some(Network::new());
+    let machine = &*machine;
+    let sockets = || machine.network.as_ref().unwrap().sockets();
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
     let path = app.to_str().unwrap();
     let round = |name: &str| {
         machine.cell(&["push", path, "--detach", "--name", name]).succeeds();
+        eventually("its SSH server is seen", || sockets().contains("tcp "));
         machine.cell(&["stop", name]).succeeds();
     };
     let names = ["a", "b", "c", "d"];
@@ -187,6 +200,7 @@ pub(crate) fn pushes_and_stops(machine: &Machine, count: usize) {
     });
     eventually("nothing is left to run", || machine.processes().is_empty());
     assert_eq!(files(&machine.state()), before);
+    eventually("no port is left", || sockets().is_empty());
 }
 
 fn files(root: &Path) -> BTreeSet<PathBuf> {
@@ -201,17 +215,9 @@ fn secrets_are_for_their_owner_alone() {
     fs::write(&services, r#"{"sql": [{"name": "db", "password": "s3cret"}]}"#).unwrap();
     let words =
         ["push", app.to_str().unwrap(), "--detach", "--services", services.to_str().unwrap()];
-    let command = machine.command(&words);
     // Whatever the umask.
-    let output = std::process::Command::new("sh")
-        .args(["-c", "umask 0; exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(!String::from_utf8_lossy(&output.stdout).contains("s3cret"));
+    let said = machine.cell_after("umask 0", &words).succeeds();
+    assert!(!said.out().contains("s3cret"));
     let said = machine.cell(&["ssh", "shop", "--", "echo $VCAP_SERVICES; ls -a"]).succeeds();
     let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&machine.state()), 0o700);
