@@ -3,7 +3,7 @@
 
 pub(crate) mod unused;
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
@@ -65,11 +65,25 @@ pub(crate) struct Root {
 impl Root {
     /// The one in `path`.
     pub(crate) fn hold(path: PathBuf) -> Result<Self, RootError> {
-        let directory = File::open(&path).map_err(FileError::on("open", &path))?;
-        let used = Flock::lock(directory, FlockArg::LockShared)
-            .map_err(|(_, errno)| FileError::on("lock", &path)(errno.into()))?;
-        Ok(Self { path, _used: used })
+        loop {
+            let directory = File::open(&path).map_err(FileError::on("open", &path))?;
+            let used = locked(directory, &path, FlockArg::LockShared)?;
+            // It may have been removed after it was opened; another one may be in its place.
+            if is_at(&used, &path) {
+                return Ok(Self { path, _used: used });
+            }
+        }
     }
+}
+
+fn locked(file: File, path: &Path, how: FlockArg) -> Result<Flock<File>, FileError> {
+    Flock::lock(file, how).map_err(|(_, errno)| FileError::on("lock", path)(errno.into()))
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |of: io::Result<Metadata>| of.map(|found| (found.dev(), found.ino())).ok();
+    let own = identity(file.metadata());
+    own.is_some() && own == identity(fs::metadata(path))
 }
 
 /// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
@@ -82,8 +96,7 @@ pub(crate) fn unpacked(
     let target = roots.join(name(source)?);
     let lock = roots.join("lock");
     let file = File::create(&lock).map_err(FileError::on("open", &lock))?;
-    let _held = Flock::lock(file, FlockArg::LockExclusive)
-        .map_err(|(_, errno)| FileError::on("lock", &lock)(errno.into()))?;
+    let _held = locked(file, &lock, FlockArg::LockExclusive)?;
     if !target.is_dir() {
         begin();
         unpack(source, roots, &target)?;

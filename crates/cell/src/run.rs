@@ -52,7 +52,8 @@ pub(crate) fn start(
         tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
     }
     if let Err(error) = remove_roots(context) {
-        context.screen.tell(&Event::Warning { text: &chain(&error) });
+        let text = format!("Root file systems that may be unused stay: {}", chain(&error));
+        context.screen.tell(&Event::Warning { text: &text });
     }
     if !detach || interrupt.has_happened() {
         follower
@@ -66,19 +67,16 @@ pub(crate) fn start(
     Ok(())
 }
 
-/// Removes the root file systems that no stack and no app has any more.
+/// Removes the root file systems whose archive or directory is gone or has changed, and with which no app was staged.
 fn remove_roots(context: &Context) -> Result<(), CellError> {
     if !subordinates::is_root() {
         return Ok(());
     }
-    let mut needed = Vec::new();
-    for directory in context.state.apps()? {
-        needed.extend(directory.read()?.and_then(|app| app.isolation.root().cloned()));
-    }
-    let removed = unused::sweep(&context.state.place("roots"), &needed)?;
+    let records = || context.state.records().map_err(CellError::from);
+    let removed = unused::sweep(&context.state.place("roots"), records)?;
     if removed > 0 {
         let text = format!(
-            "Root file systems that no stack and no app has any more are removed: {removed}"
+            "Root file systems that no app uses and whose archive or directory is gone or has changed are removed: {removed}"
         );
         context.screen.tell(&Event::Step { text: &text });
     }

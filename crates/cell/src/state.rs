@@ -27,6 +27,9 @@ use crate::app::App;
 use crate::remains;
 use crate::shell_words::typed;
 
+/// What is kept of an app.
+const RECORD: &str = "app.json";
+
 /// Why the state can't be read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -158,6 +161,15 @@ impl State {
         Ok(apps)
     }
 
+    /// What is kept of each app, as it stands in its `app.json`.
+    pub(crate) fn records(&self) -> Result<Vec<Vec<u8>>, StateError> {
+        let mut records = Vec::new();
+        for app in self.apps()? {
+            records.extend(file::read(&app.place(RECORD))?);
+        }
+        Ok(records)
+    }
+
     fn directory(&self, name: &str) -> Result<AppDirectory, StateError> {
         let is_fine = |letter: char| letter.is_alphanumeric() || " .-_".contains(letter);
         if name.is_empty()
@@ -209,7 +221,7 @@ impl AppDirectory {
 
     /// The app as it was last staged; `None` when it never was.
     pub(crate) fn read(&self) -> Result<Option<App>, StateError> {
-        let path = self.place("app.json");
+        let path = self.place(RECORD);
         let Some(text) = file::read(&path)? else { return Ok(None) };
         serde_json::from_slice(&text)
             .map(Some)
@@ -218,7 +230,7 @@ impl AppDirectory {
 
     /// Keeps the app for the next run, whole or not at all. It holds the values of services: 0600.
     pub(crate) fn write(&self, app: &App) -> Result<(), StateError> {
-        let path = self.place("app.json");
+        let path = self.place(RECORD);
         let text = serde_json::to_vec_pretty(app)
             .map_err(|source| StateError::Record { path: path.clone(), source })?;
         write_private(&path, &text)

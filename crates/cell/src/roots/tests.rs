@@ -76,9 +76,13 @@ fn root_a_links_place_is_taken_by_a_file() {
 
 /// They stayed for ever, one for each change of a stack.
 #[test]
-fn root_what_no_stack_and_no_app_has_goes() {
+fn root_what_has_changed_or_has_no_source_goes_unless_an_app_has_it() {
     let (source, roots) = root(&["etc/passwd"]);
-    let sweep = |needed: &[PathBuf]| unused::sweep(roots.path(), needed).unwrap();
+    let sweep = |records: &[PathBuf]| {
+        let text = |path: &PathBuf| format!("{{\"root\": {path:?}").into_bytes();
+        let records = || Ok::<_, RootError>(records.iter().map(text).collect());
+        unused::sweep(roots.path(), records).unwrap()
+    };
     let held = unpacked(source.path(), roots.path(), || ()).unwrap();
     fs::write(source.path().join("etc/more"), "").unwrap();
     let new = unpacked(source.path(), roots.path(), || ()).unwrap().path;
@@ -102,4 +106,51 @@ fn root_what_no_stack_and_no_app_has_goes() {
     let left: Vec<_> =
         fs::read_dir(roots.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"]);
+}
+
+/// The apps were read first: one that was recorded before the root was looked at lost it.
+#[test]
+fn root_what_apps_have_is_asked_when_nobody_can_take_a_root_any_more() {
+    let (source, roots) = root(&["etc/passwd"]);
+    let old = unpacked(source.path(), roots.path(), || ()).unwrap().path;
+    drop(source);
+    let is_free = |path: &Path| {
+        let file = File::open(path).unwrap();
+        Flock::lock(file, FlockArg::LockSharedNonblock).is_ok()
+    };
+    let records = || {
+        assert!(!is_free(&roots.path().join("lock")) && !is_free(&old));
+        Ok::<_, RootError>(vec![old.as_os_str().as_encoded_bytes().to_owned()])
+    };
+    assert_eq!(unused::sweep(roots.path(), records).unwrap(), 0);
+    // Where it can't be said what apps have, all of it stays.
+    let gone = || RootError::Shape { path: old.clone(), what: "x".to_owned() };
+    assert!(unused::sweep(roots.path(), || Err(gone())).is_err());
+    assert!(old.is_dir() && is_free(&old));
+}
+
+/// Whoever opened a root while it was removed held one that was gone.
+#[test]
+fn root_what_is_held_is_there() {
+    let roots = TempDir::new().unwrap();
+    let path = roots.path().join("root");
+    fs::create_dir(&path).unwrap();
+    let removing = Flock::lock(File::open(&path).unwrap(), FlockArg::LockExclusive).unwrap();
+    let holding = std::thread::spawn({
+        let path = path.clone();
+        move || Root::hold(path)
+    });
+    let opened = || {
+        let open = fs::read_dir("/proc/self/fd").unwrap().filter_map(Result::ok);
+        open.filter(|entry| fs::read_link(entry.path()).is_ok_and(|it| it == path)).count()
+    };
+    while opened() < 2 {
+        std::thread::yield_now();
+    }
+    fs::rename(&path, roots.path().join("partial")).unwrap();
+    fs::create_dir(&path).unwrap();
+    drop(removing);
+    let held = holding.join().unwrap().unwrap();
+    let again = Flock::lock(File::open(&held.path).unwrap(), FlockArg::LockExclusiveNonblock);
+    assert!(again.is_err(), "the one that is there is held");
 }
