@@ -169,7 +169,7 @@ fn variables(flags: &Stage) -> Result<Variables, DefinitionError> {
     // Of several files the last wins.
     for path in flags.variable_files.iter().rev() {
         let text = file::read(path)?.ok_or_else(|| DefinitionError::Missing(path.clone()))?;
-        let added = variables.add_file(&text);
+        let added = variables.add_file(path, &text);
         added.map_err(|source| DefinitionError::Variables { path: path.clone(), source })?;
     }
     Ok(variables)

@@ -2,6 +2,7 @@
 //! so that what is left is unknown.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::de::{DeserializeOwned, Error};
@@ -45,37 +46,64 @@ pub(crate) fn text(value: &Value) -> String {
     }
 }
 
+/// A document that is read, and what of it YAML takes for something else than is written, by its place: of a number or
+/// a truth. Where a text is taken of it, that is told.
+#[derive(Debug, Default)]
+pub(crate) struct Document {
+    /// What people call it: `manifest`.
+    pub(crate) name: &'static str,
+    /// `applications[0].env.VERSION`: `a number`.
+    pub(crate) respelled: BTreeMap<String, &'static str>,
+}
+
+/// The place of a field of the mapping at `place`.
+pub(crate) fn below(place: &str, key: &str) -> String {
+    if place.is_empty() { key.to_owned() } else { format!("{place}.{key}") }
+}
+
+/// What people are told of a text that YAML takes for `kind`. The value itself may be a secret.
+pub(crate) fn not_as_written(document: &str, place: &str, kind: &str) -> String {
+    format!(
+        "{document}: {place}: YAML takes it for {kind} and does not keep how it is written, as with cf push; put it into quotes"
+    )
+}
+
 /// What is left of a mapping, and where it stands.
 #[derive(Debug)]
 pub(crate) struct Fields {
-    document: &'static str,
+    document: Rc<Document>,
     place: String,
     values: Map<String, Value>,
+    warnings: Vec<String>,
 }
 
 impl Fields {
-    /// The mapping that stands at `place` of `document` (empty for the document itself).
-    pub(crate) fn new(
-        document: &'static str,
-        place: &str,
-        value: Value,
-    ) -> Result<Self, FieldError> {
-        match value {
-            Value::Object(values) => Ok(Self { document, place: place.to_owned(), values }),
-            Value::Null => Ok(Self { document, place: place.to_owned(), values: Map::new() }),
+    /// The mapping that is the document.
+    pub(crate) fn new(document: Document, value: Value) -> Result<Self, FieldError> {
+        Self::at(Rc::new(document), String::new(), value)
+    }
+
+    /// The mapping that stands below this one.
+    pub(crate) fn within(&self, key: &str, value: Value) -> Result<Self, FieldError> {
+        Self::at(Rc::clone(&self.document), self.below(key), value)
+    }
+
+    fn at(document: Rc<Document>, place: String, value: Value) -> Result<Self, FieldError> {
+        let values = match value {
+            Value::Object(values) => values,
+            Value::Null => Map::new(),
             other => {
-                let place = if place.is_empty() { "the document" } else { place }.to_owned();
-                Err(FieldError {
-                    place,
-                    problem: format!("{other} stands where a mapping is expected"),
-                })
+                let place = if place.is_empty() { "the document".to_owned() } else { place };
+                let problem = format!("{other} stands where a mapping is expected");
+                return Err(FieldError { place, problem });
             }
-        }
+        };
+        Ok(Self { document, place, values, warnings: Vec::new() })
     }
 
     /// The place of a field.
     pub(crate) fn below(&self, key: &str) -> String {
-        if self.place.is_empty() { key.to_owned() } else { format!("{}.{key}", self.place) }
+        below(&self.place, key)
     }
 
     /// The error of a field.
@@ -101,16 +129,19 @@ impl Fields {
 
     /// A text.
     pub(crate) fn text(&mut self, key: &str) -> Result<Option<String>, FieldError> {
+        self.tell_respelled(key);
         Ok(self.take::<Text>(key)?.map(|text| text.0))
     }
 
     /// A text that must be there.
     pub(crate) fn required_text(&mut self, key: &str) -> Result<String, FieldError> {
+        self.tell_respelled(key);
         Ok(self.required::<Text>(key)?.0)
     }
 
     /// A list of texts.
     pub(crate) fn texts(&mut self, key: &str) -> Result<Option<Vec<String>>, FieldError> {
+        self.tell_respelled(key);
         let texts = self.take::<Vec<Text>>(key)?;
         Ok(texts.map(|texts| texts.into_iter().map(|text| text.0).collect()))
     }
@@ -130,6 +161,7 @@ impl Fields {
 
     /// A mapping to texts, of whatever values.
     pub(crate) fn variables(&mut self, key: &str) -> Result<BTreeMap<String, String>, FieldError> {
+        self.tell_respelled(key);
         let values: Map<String, Value> = self.take(key)?.unwrap_or_default();
         Ok(values.into_iter().map(|(key, value)| (key, text(&value))).collect())
     }
@@ -137,22 +169,34 @@ impl Fields {
     /// A list of mappings.
     pub(crate) fn list(&mut self, key: &str) -> Result<Vec<Self>, FieldError> {
         let entries: Vec<Value> = self.take(key)?.unwrap_or_default();
-        let place = self.below(key);
-        let entry = |(index, value)| Self::new(self.document, &format!("{place}[{index}]"), value);
+        let entry = |(index, value)| self.within(&format!("{key}[{index}]"), value);
         entries.into_iter().enumerate().map(entry).collect()
     }
 
-    /// One warning for each field nobody took; those of `elsewhere` mean something on a platform.
-    pub(crate) fn unknown(self, elsewhere: &[&str]) -> Vec<String> {
+    /// Has it told that what is at `key`, or below it, is taken as text and does not look as it is written.
+    pub(crate) fn tell_respelled(&mut self, key: &str) {
+        let place = self.below(key);
+        let is_there = |it: &str| {
+            it.strip_prefix(&place)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let found = self.document.respelled.iter().filter(|(place, _)| is_there(place));
+        let told = found.map(|(place, kind)| not_as_written(self.document.name, place, kind));
+        self.warnings.extend(told);
+    }
+
+    /// What is to be told, and one warning for each field nobody took; those of `elsewhere` mean something on a platform.
+    pub(crate) fn warnings(self, elsewhere: &[&str]) -> Vec<String> {
         let warning = |key: &String| {
-            let place = self.below(key);
+            let (document, place) = (self.document.name, self.below(key));
             if elsewhere.contains(&key.as_str()) {
-                format!("{}: {place} has no effect on one machine", self.document)
+                format!("{document}: {place} has no effect on one machine")
             } else {
-                format!("{}: {place} is not known; it is passed over", self.document)
+                format!("{document}: {place} is not known; it is passed over")
             }
         };
-        self.values.keys().map(warning).collect()
+        let unknown = self.values.keys().map(warning);
+        self.warnings.iter().cloned().chain(unknown).collect()
     }
 
     /// A warning for each field nobody took whose name is nearly one of `known`: `application`.
@@ -163,7 +207,7 @@ impl Fields {
             if let Some(meant) = known.iter().find(|name| plain(name) == plain(key)) {
                 warnings.push(format!(
                     "{}: {} is not known; is '{meant}' meant?",
-                    self.document,
+                    self.document.name,
                     self.below(key)
                 ));
             }

@@ -2,7 +2,7 @@
 //!
 //! [`read`] gives the apps of a manifest with defaults filled in, and a warning for each key that
 //! this cell has no use for. Variables `((name))` are [`variables`]; sizes are [`quantity`]; what YAML takes for
-//! another value than was written is named by [`respelled()`].
+//! another value than was written is found by [`respelled()`].
 
 pub(crate) mod quantity;
 mod respelled;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
-use crate::fields::{FieldError, Fields};
+use crate::fields::{Document, FieldError, Fields};
 use crate::manifest::respelled::respelled;
 use quantity::Megabytes;
 use variables::{VariableError, Variables};
@@ -148,8 +148,9 @@ pub(crate) fn read(text: &[u8], variables: &Variables) -> Result<Manifest, Manif
     let mut decoder = Decoder::default();
     let value = decoder.json(&document).unwrap_or_default();
     decoder.finish()?;
-    let mut manifest = Manifest { warnings: respelled(&document, &value), ..Manifest::default() };
-    let mut top = Fields::new("manifest", "", variables.fill(value)?)?;
+    let mut manifest = Manifest { warnings: variables.warnings.clone(), ..Manifest::default() };
+    let document = Document { name: "manifest", respelled: respelled(&document, &value, "") };
+    let mut top = Fields::new(document, variables.fill(value)?)?;
     top.take::<Value>("version")?;
     for entry in top.list("applications")? {
         let app = app(entry, &mut manifest.warnings)?;
@@ -177,7 +178,7 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
     for entry in fields.list("processes")? {
         let mut entry = entry;
         let process = process(&mut entry, None)?;
-        warnings.extend(entry.unknown(&ELSEWHERE));
+        warnings.extend(entry.warnings(&ELSEWHERE));
         // `web` in the list says more of the app's own process.
         if process.kind == own.kind { own = process.over(own) } else { app.processes.push(process) }
     }
@@ -185,9 +186,9 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
     for entry in fields.list("sidecars")? {
         let mut entry = entry;
         app.sidecars.push(sidecar(&mut entry)?);
-        warnings.extend(entry.unknown(&[]));
+        warnings.extend(entry.warnings(&[]));
     }
-    warnings.extend(fields.unknown(&ELSEWHERE));
+    warnings.extend(fields.warnings(&ELSEWHERE));
     Ok(app)
 }
 
@@ -201,16 +202,22 @@ fn buildpacks(fields: &mut Fields) -> Result<Vec<String>, FieldError> {
 /// Names of service instances: `- db`, or `- name: db` with binding parameters.
 fn services(fields: &mut Fields) -> Result<Option<Vec<String>>, FieldError> {
     let Some(entries) = fields.take::<Vec<Value>>("services")? else { return Ok(None) };
-    let name = |entry: Value| match entry {
-        Value::String(name) => Ok(name),
-        Value::Object(_) => {
-            Fields::new("manifest", &fields.below("services"), entry)?.required_text("name")
-        }
-        other => {
-            Err(fields.misfit("services", &format!("{other} is no name of a service instance")))
-        }
-    };
-    entries.into_iter().map(name).collect::<Result<_, _>>().map(Some)
+    let mut names = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let place = format!("services[{index}]");
+        names.push(match entry {
+            Value::String(name) => name,
+            Value::Object(_) => {
+                fields.tell_respelled(&format!("{place}.name"));
+                fields.within(&place, entry)?.required_text("name")?
+            }
+            other => {
+                let problem = format!("{other} is no name of a service instance");
+                return Err(fields.misfit("services", &problem));
+            }
+        });
+    }
+    Ok(Some(names))
 }
 
 /// The fields of a process; `kind` where they stand in the app itself.

@@ -10,7 +10,7 @@ use lifecycle::architecture::Architecture;
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
-use crate::fields::{FieldError, Fields};
+use crate::fields::{Document, FieldError, Fields};
 
 /// The stack that is always there: the machine's own files.
 pub(crate) const HOST: &str = "host";
@@ -73,14 +73,14 @@ pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError>
     let value = decoder.json(&document).unwrap_or_default();
     decoder.finish()?;
     let mut read = Stacks::default();
-    let mut top = Fields::new("stacks.yml", "", value)?;
+    let mut top = Fields::new(Document { name: "stacks.yml", ..Document::default() }, value)?;
     let entries = top.take::<serde_json::Map<String, Value>>("stacks")?.unwrap_or_default();
     for (name, entry) in entries {
-        let mut fields = Fields::new("stacks.yml", &format!("stacks.{name}"), entry)?;
+        let mut fields = top.within(&format!("stacks.{name}"), entry)?;
         read.stacks.push(stack(name, &mut fields, directory)?);
-        read.warnings.extend(fields.unknown(&[]));
+        read.warnings.extend(fields.warnings(&[]));
     }
-    read.warnings.extend(top.unknown(&[]));
+    read.warnings.extend(top.warnings(&[]));
     Ok(read)
 }
 
@@ -124,8 +124,7 @@ impl<'a> Releases<'a> {
         let entries =
             fields.take::<serde_json::Map<String, Value>>("releases")?.unwrap_or_default();
         for (name, entry) in entries {
-            let place = fields.below(&format!("releases.{name}"));
-            let mut release = Fields::new("stacks.yml", &place, entry)?;
+            let mut release = fields.within(&format!("releases.{name}"), entry)?;
             if let Some(location) = release.text("directory")? {
                 locations.insert(name, PathBuf::from(location));
             }

@@ -117,14 +117,10 @@ applications:
         "A=1 B=true C=16 D=1000 E=10 F= G=3.1 H=no I=[false] J=true K=0.5"
     );
     assert_eq!(manifest.apps[1].name.as_deref(), Some("true"));
-    let said = |place: &str, kind: &str| {
-        format!(
-            "manifest: applications{place}: YAML takes it for {kind} and does not keep how it is written, as with cf push; put it into quotes"
-        )
-    };
     assert_eq!(
         manifest.warnings,
         [
+            said("[0].command", "true or false"),
             said("[0].env.C", "a number"),
             said("[0].env.D", "a number"),
             said("[0].env.E", "a number"),
@@ -137,6 +133,43 @@ applications:
     );
     let error = read_text("applications: [{name: [a]}]").unwrap_err().to_string();
     assert_eq!(error, "applications[0].name: [\"a\"] stands where a text is expected");
+}
+
+/// What is said of a text of an app that YAML takes for `kind`.
+fn said(place: &str, kind: &str) -> String {
+    format!(
+        "manifest: applications{place}: YAML takes it for {kind} and does not keep how it is written, as with cf push; put it into quotes"
+    )
+}
+
+/// Only `env` and `name` were looked at. Numbers of memory and instances, and parameters of services, are meant.
+#[test]
+fn texts_are_looked_at_wherever_they_stand_and_numbers_are_not() {
+    let manifest = read_text(
+        "applications:
+- memory: 1_024
+  instances: 0x2
+  no-route: yes
+  services: [{name: 0o7, parameters: {a: 010}}]
+  buildpacks: [1.0]
+  processes: [{type: off, command: 3.10, health-check-http-endpoint: 1e2}]
+  sidecars: [{name: on, process_types: [off], command: 1_0}]
+",
+    );
+    assert_eq!(
+        manifest.unwrap().warnings,
+        [
+            said("[0].processes[0].command", "a number"),
+            said("[0].processes[0].type", "true or false"),
+            said("[0].processes[0].health-check-http-endpoint", "a number"),
+            said("[0].sidecars[0].name", "true or false"),
+            said("[0].sidecars[0].process_types[0]", "true or false"),
+            said("[0].sidecars[0].command", "a number"),
+            said("[0].buildpacks[0]", "a number"),
+            said("[0].services[0].name", "a number"),
+            "manifest: applications[0].no-route has no effect on one machine".to_owned(),
+        ]
+    );
 }
 
 #[test]

@@ -1,15 +1,21 @@
 //! `((name))` in a manifest: filled from `--var name=value` and `--vars-file FILE`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
-use crate::fields;
+use super::respelled::respelled;
+use crate::fields::{self, not_as_written};
 
 /// Variables by name.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Variables(BTreeMap<String, Value>);
+pub(crate) struct Variables {
+    values: BTreeMap<String, Value>,
+    /// One sentence for each value that YAML takes for something else than is written.
+    pub(super) warnings: Vec<String>,
+}
 
 /// A variable that can't be filled in, or is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,26 +32,40 @@ pub enum VariableError {
 }
 
 impl Variables {
-    /// Adds `NAME=VALUE`; the value is text, or a number, `true` or `false` where it looks like one.
+    /// Adds `NAME=VALUE`; the value is a number or a truth where YAML takes it for one, as with `cf push`, and else text:
+    /// without quotes where it has them.
     pub(crate) fn add(&mut self, assignment: &str) -> Result<(), VariableError> {
         let Some((name, value)) = assignment.split_once('=') else {
             return Err(VariableError::NoValue(assignment.to_owned()));
         };
-        let value = match serde_json::from_str(value) {
-            Ok(scalar @ (Value::Bool(_) | Value::Number(_))) => scalar,
+        let node = yaml::parse(value.as_bytes()).ok().flatten();
+        let read = node.as_ref().and_then(|node| Decoder::default().json(node));
+        let value = match (read, node) {
+            (Some(read @ (Value::Bool(_) | Value::Number(_))), Some(node)) => {
+                // Those that are typed are the shell's.
+                let quoted = |kind| {
+                    format!("{}: --var 'NAME=\"VALUE\"'", not_as_written("--var", name, kind))
+                };
+                self.warnings.extend(respelled(&node, &read, name).into_values().map(quoted));
+                read
+            }
+            (Some(read @ Value::String(_)), _) if value.starts_with(['"', '\'']) => read,
             _ => Value::String(value.to_owned()),
         };
-        self.0.insert(name.to_owned(), value);
+        self.values.insert(name.to_owned(), value);
         Ok(())
     }
 
-    /// Adds the mapping of a vars file; what is there already stays: flags win over files.
-    pub(crate) fn add_file(&mut self, text: &[u8]) -> Result<(), YamlError> {
+    /// Adds the mapping of the vars file `path`; what is there already stays: flags win over files.
+    pub(crate) fn add_file(&mut self, path: &Path, text: &[u8]) -> Result<(), YamlError> {
         let Some(document) = yaml::parse(text)? else { return Ok(()) };
         let mut decoder = Decoder::default();
         for (name, node) in decoder.entries(&document).unwrap_or_default() {
             if let Some(value) = decoder.json(node) {
-                self.0.entry(name).or_insert(value);
+                let document = path.display().to_string();
+                let told = |(place, kind): (String, _)| not_as_written(&document, &place, kind);
+                self.warnings.extend(respelled(node, &value, &name).into_iter().map(told));
+                self.values.entry(name).or_insert(value);
             }
         }
         decoder.finish()
@@ -90,7 +110,7 @@ impl Variables {
         let mut rest = text;
         while let Some((before, name, after)) = variable(rest) {
             filled.push_str(before);
-            match self.0.get(name) {
+            match self.values.get(name) {
                 Some(value) if before.len() + after.len() == 0 && filled.is_empty() => {
                     return Ok(value.clone());
                 }
@@ -164,12 +184,36 @@ mod tests {
     #[test]
     fn flags_win_over_files_and_files_have_types() {
         let mut variables = variables(&["a=flag"]);
-        variables.add_file(b"a: file\nlist: [u, v]\n").unwrap();
+        variables.add_file(Path::new("vars"), b"a: file\nlist: [u, v]\n").unwrap();
         assert_eq!(variables.fill(json!(["((a))", "((list))"])), Ok(json!(["flag", ["u", "v"]])));
         assert_eq!(
             variables.fill(json!("- ((list))")),
             Err(VariableError::Inside("list".to_owned()))
         );
         assert_eq!(variables.add("novalue"), Err(VariableError::NoValue("novalue".to_owned())));
+    }
+
+    /// `--var v='"3.10"'` had the quotes in its value, so that 3.10 could not be said; `--var c=no` was a text, of which
+    /// the CLI makes false; and nobody learnt what became of either.
+    #[test]
+    fn values_are_read_as_yaml_and_what_is_not_kept_as_it_is_written_is_said() {
+        let mut variables =
+            variables(&["a=3.10", "b=no", "c=\"3.10\"", "d=a: [b", "e=[1]", "f=2.5"]);
+        variables.add_file(Path::new("my.yml"), b"g: 1.0\nh: [x, off]\ni: '010'\n").unwrap();
+        let all = json!(["((a))", "((b))", "((c))", "((d))", "((e))", "((f))", "((g))", "((h))"]);
+        let read = json!([3.1, false, "3.10", "a: [b", "[1]", 2.5, 1, ["x", false]]);
+        assert_eq!(variables.fill(all), Ok(read));
+        let said: Vec<_> = variables.warnings.iter().map(|it| it.split(" and").next()).collect();
+        let expected = [
+            "--var: a: YAML takes it for a number",
+            "--var: b: YAML takes it for true or false",
+            "my.yml: g: YAML takes it for a number",
+            "my.yml: h[1]: YAML takes it for true or false",
+        ];
+        assert_eq!(said, expected.map(Some));
+        let end = "written, as with cf push; put it into quotes";
+        assert!(variables.warnings[2].ends_with(end), "{:?}", variables.warnings);
+        let end = format!("{end}: --var 'NAME=\"VALUE\"'");
+        assert!(variables.warnings[1].ends_with(&end), "{:?}", variables.warnings);
     }
 }
