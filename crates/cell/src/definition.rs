@@ -22,6 +22,10 @@ const DISK: u64 = 1024;
 /// How long an instance may take to become healthy, in milliseconds.
 const START_TIMEOUT: u64 = 60_000;
 
+/// Instances that an app may have, of all its processes. The process that keeps them has six to eight files open for each,
+/// of 1024 that it usually may.
+const MOST_INSTANCES: u64 = 100;
+
 /// Why it can't be said what the app is to be.
 #[derive(Debug, thiserror::Error)]
 pub enum DefinitionError {
@@ -62,6 +66,16 @@ pub enum DefinitionError {
     /// Flags that are for one app are given for several.
     #[error("the manifest has {}: what flags say of an app can't be for all of them; choose one by --name", .0.join(", "))]
     Several(Vec<String>),
+    /// Nobody means so many instances, and they would take all of the machine.
+    #[error(
+        "'{name}' is to have {count} instances: one machine runs at most {MOST_INSTANCES} of an app; give fewer by -i, or as instances in the manifest"
+    )]
+    Instances {
+        /// The app.
+        name: String,
+        /// How many, of all its processes.
+        count: u64,
+    },
     /// The services file is not `VCAP_SERVICES`.
     #[error("{}: expected an object of lists, as VCAP_SERVICES is: {problem}", path.display())]
     Services {
@@ -225,6 +239,14 @@ pub(crate) fn of_droplet(name: &str, command: Option<String>) -> App {
     let web = manifest::Process { command, ..web() };
     let wanted = manifest::App { processes: vec![web], ..manifest::App::default() };
     app(name.to_owned(), Some(crate::stacks::HOST.to_owned()), json!({}), wanted)
+}
+
+/// Refuses more instances than a machine can run.
+pub(crate) fn limit_instances(app: &App) -> Result<(), DefinitionError> {
+    match app.processes.iter().map(|it| u64::from(it.instances)).sum() {
+        ..=MOST_INSTANCES => Ok(()),
+        count => Err(DefinitionError::Instances { name: app.name.clone(), count }),
+    }
 }
 
 /// A process with the platform's defaults: one instance of `web`, none of others.

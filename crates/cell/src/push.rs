@@ -60,7 +60,6 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
         let names = definitions.into_iter().map(|it| it.app.name).collect();
         return Err(DefinitionError::Several(names).into());
     }
-    enter(&definitions, &flags.stage, context)?;
     for definition in &mut definitions {
         if let Some(web) = definition.app.processes.first_mut() {
             web.command = flags.command.clone().or_else(|| web.command.take());
@@ -68,6 +67,7 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
             web.instances = flags.instances.unwrap_or(web.instances);
         }
     }
+    enter(&definitions, &flags.stage, context)?;
     for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
         staged(definition, &flags.stage, &directory, context)?;
@@ -84,8 +84,11 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
     Ok(())
 }
 
-/// Where containers are to be made that only root can make, becomes root of a namespace.
+/// Refuses what no machine can run; where containers are to be made that only root can make, becomes root of a namespace.
 fn enter(definitions: &[Definition], flags: &Stage, context: &Context) -> Result<(), CellError> {
+    for definition in definitions {
+        definition::limit_instances(&definition.app)?;
+    }
     for name in definitions.iter().map(|definition| &definition.app.stack) {
         let needs_root = || Ok(stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some());
         become_root(flags.isolation, context, needs_root)?;

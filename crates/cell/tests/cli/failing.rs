@@ -14,6 +14,10 @@ fn write_documents(directory: &Path) {
         ("names.yml", "applications: [{name: ((n))}]"),
         ("sizes.yml", "applications: [{memory: lots}]"),
         ("list.yml", "stacks: [1]"),
+        (
+            "many.yml",
+            "applications: [{name: a, instances: 100, processes: [{type: b, instances: 4294967295}]}]",
+        ),
     ] {
         fs::write(directory.join(name), text).unwrap();
     }
@@ -54,6 +58,12 @@ fn failures_say_what_to_do() {
             (&["push", app, "-b", "./none"], 1, "/none: no such file or directory\n"),
             (&["push", app, "--bundle", "http://127.0.0.1:9/b"], 1, "connection refused"),
             (&["push", app, "--memory", "much"], 2, "'much' is no size"),
+            // The machine could hardly be used any more.
+            (
+                &["push", app, "-i", "100000"],
+                1,
+                "'shop' is to have 100000 instances: one machine runs at most 100 of an app; give fewer by -i, or as instances in the manifest\n",
+            ),
             // Of a file that is missing it was said that it can't be an app's name.
             (&["run", "./none.tgz"], 1, "'./none.tgz' is neither a file nor an app"),
             (&["inspect", "none"], 1, "'none' is neither a file nor an app"),
@@ -109,6 +119,7 @@ fn files_that_do_not_fit_are_named_with_what_is_wrong() {
             (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
             (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
             (
+            (&["stage", app, "-f", "many.yml"], 1, "'a' is to have 4294967395 instances: one "),
                 &["push", app, "--services", "list.yml"],
                 1,
                 "list.yml: expected an object of lists, as VCAP_SERVICES is",
