@@ -216,8 +216,16 @@ fn web() -> manifest::Process {
 
 fn name_of(files: &Path) -> String {
     let whole = fs::canonicalize(files).unwrap_or_else(|_| paths::absolute(files, None));
-    let name = if files.is_file() { whole.file_stem() } else { whole.file_name() };
-    name.map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned())
+    if files.is_file() {
+        return name_of_archive(&whole);
+    }
+    whole.file_name().map_or_else(|| "app".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The name of an archive's file without what says its kind: `my.app` of `my.app.tar.gz`.
+pub(crate) fn name_of_archive(file: &Path) -> String {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    stem.strip_suffix(".tar").unwrap_or(&stem).to_owned()
 }
 
 fn app(name: String, stack: Option<String>, services: Value, wanted: manifest::App) -> App {

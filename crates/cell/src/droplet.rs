@@ -43,8 +43,8 @@ pub(crate) fn app(droplet: &OsStr, context: &Context) -> Result<AppDirectory, Ce
 /// Makes an app of a droplet that is a file.
 fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
     inspect::read(file)?;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let directory = context.state.make_app(&flags.name.clone().unwrap_or(stem))?;
+    let name = flags.name.clone().unwrap_or_else(|| definition::name_of_archive(file));
+    let directory = context.state.make_app(&name)?;
     let _lock = directory.lock(Work::Staging)?;
     let (target, partial) = (directory.place("droplet.tgz"), directory.place("droplet.partial"));
     let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));

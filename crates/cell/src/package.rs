@@ -1,5 +1,4 @@
-//! The app bits: what of an app's directory is staged, `.cfignore` respected, or an archive whole, and their copy into
-//! a container.
+//! The app bits: what of an app's directory or archive is staged, `.cfignore` respected, and their copy into a container.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use lifecycle::archive::unpack::{UnpackError, unpack};
-use lifecycle::file::FileError;
+use lifecycle::file::{self, FileError};
 use nix::errno::Errno;
 use walkdir::{DirEntry, WalkDir};
 
@@ -48,7 +47,7 @@ pub enum PackageError {
         source: UnpackError,
     },
     /// Nothing is left to stage.
-    #[error("{}: there is nothing to stage; give the app's directory, or see what its .cfignore leaves", .0.display())]
+    #[error("{}: there is nothing to stage; give the app's directory or archive, or see what its .cfignore leaves", .0.display())]
     Empty(PathBuf),
 }
 
@@ -64,7 +63,7 @@ pub(crate) struct Package {
 /// What was copied.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Copied {
-    /// Regular files and symbolic links; of an archive directories, too.
+    /// Regular files and symbolic links.
     pub(crate) files: u64,
     /// Their content.
     pub(crate) bytes: u64,
@@ -96,25 +95,48 @@ impl Package {
     /// Copies the app into the directory `destination`, which is there: files with their modes, links as links.
     /// Sockets, pipes and devices are passed over.
     pub(crate) fn copy(&self, destination: &Path) -> Result<Copied, PackageError> {
-        let mut copied = Copied::default();
-        if self.root.is_file() {
-            let unpacked = unpack(&self.root, destination);
-            let unpacked = unpacked
+        let copied = if self.root.is_file() {
+            unpack(&self.root, destination)
                 .map_err(|source| PackageError::Archive { path: self.root.clone(), source })?;
-            return Ok(Copied { files: unpacked.entries as u64, bytes: unpacked.bytes });
-        }
+            Self::new(destination, Path::new(""))?.prune()?
+        } else {
+            self.copy_tree(destination)?
+        };
+        if copied.files == 0 { Err(PackageError::Empty(self.root.clone())) } else { Ok(copied) }
+    }
+
+    fn copy_tree(&self, destination: &Path) -> Result<Copied, FileError> {
+        let mut copied = Copied::default();
         let wanted = |entry: &DirEntry| !self.is_ignored(entry);
-        for entry in WalkDir::new(&self.root)
-            .min_depth(1)
-            .sort_by_file_name()
-            .into_iter()
-            .filter_entry(wanted)
-        {
+        let tree = WalkDir::new(&self.root).min_depth(1).sort_by_file_name();
+        for entry in tree.into_iter().filter_entry(wanted) {
             let entry = entry.map_err(|error| unread(error, &self.root))?;
             let Ok(relative) = entry.path().strip_prefix(&self.root) else { continue };
             copy_entry(&entry, &destination.join(relative), &mut copied)?;
         }
-        if copied.files == 0 { Err(PackageError::Empty(self.root.clone())) } else { Ok(copied) }
+        Ok(copied)
+    }
+
+    /// Removes what is to be left out of the app, which is a copy already; what is left.
+    fn prune(&self) -> Result<Copied, FileError> {
+        let mut left = Copied::default();
+        let mut entries = WalkDir::new(&self.root).min_depth(1).into_iter();
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(|error| unread(error, &self.root))?;
+            let (path, is_directory) = (entry.path(), entry.file_type().is_dir());
+            if !self.is_ignored(&entry) {
+                left.files += u64::from(!is_directory);
+                if entry.file_type().is_file() {
+                    left.bytes += entry.metadata().map_or(0, |found| found.len());
+                }
+            } else if is_directory {
+                file::remove_tree(path).map_err(FileError::on("remove", path))?;
+                entries.skip_current_dir();
+            } else {
+                fs::remove_file(path).map_err(FileError::on("remove", path))?;
+            }
+        }
+        Ok(left)
     }
 
     fn is_ignored(&self, entry: &DirEntry) -> bool {
@@ -230,21 +252,48 @@ mod tests {
         assert!(!target.path().join("pipe").exists());
     }
 
-    /// `path: shop.jar` was no directory.
-    #[test]
-    fn an_archive_is_staged_whole() {
-        let packed = app(&[("bin/run", "#!/bin/sh\n"), (".git/HEAD", "x")]);
-        let place = TempDir::new().unwrap();
+    /// What a tar archive of `files` leaves in the app's directory.
+    fn unpacked(files: &[(&str, &str)]) -> (TempDir, Result<Copied, PackageError>) {
+        let (packed, place) = (app(files), TempDir::new().unwrap());
         let archive = place.path().join("shop.tgz");
         let mut tar = std::process::Command::new("tar");
-        tar.arg("-C").arg(packed.path()).arg("-czf").arg(&archive).args(["bin", ".git"]);
+        tar.arg("-C").arg(packed.path()).arg("-czf").arg(&archive).arg(".");
         assert!(tar.status().unwrap().success());
-        let target = place.path().join("app");
-        let copy = |root: &Path| Package::new(root, Path::new("/nowhere")).unwrap().copy(&target);
-        assert_eq!(copy(&archive).unwrap().bytes, 11);
-        assert!(target.join("bin/run").exists() && target.join(".git/HEAD").exists());
+        let package = Package::new(&archive, Path::new("/nowhere")).unwrap();
+        let copied = package.copy(&place.path().join("app"));
+        (place, copied)
+    }
+
+    /// `path: shop.jar` was no directory, and then all of it was staged, though the CLI looks into its `.cfignore`.
+    #[test]
+    fn an_archive_is_an_app_of_which_its_cfignore_says_what_is_left_out() {
+        let (place, copied) = unpacked(&[
+            (".cfignore", "*.log\n/sub/\n"),
+            (".git/HEAD", ""),
+            ("a.log", ""),
+            ("bin/run", "#!/bin/sh\n"),
+            ("bin/sub/x", "x"),
+            ("manifest.yml", ""),
+            ("sub/deep/x", "x"),
+        ]);
+        assert_eq!(copied.unwrap(), Copied { files: 2, bytes: 11 });
+        let app = place.path().join("app");
+        assert_eq!(copied_names(&app), ["bin", "bin/run", "bin/sub", "bin/sub/x"]);
+        assert!(!app.join(".git").exists() && !app.join(".cfignore").exists());
+    }
+
+    #[test]
+    fn archives_that_are_empty_or_none_are_named() {
+        // The buildpacks were asked about nothing.
+        for files in [&[][..], &[("sub/.cfignore", ""), (".cfignore", "x"), ("x", "")]] {
+            let error = unpacked(files).1.unwrap_err().to_string();
+            assert!(error.ends_with("shop.tgz: there is nothing to stage; give the app's directory or archive, or see what its .cfignore leaves"), "{error}");
+        }
+        let place = TempDir::new().unwrap();
+        let archive = place.path().join("shop.tgz");
         fs::write(&archive, "no archive").unwrap();
-        let error = lifecycle::report::chain(&copy(&archive).unwrap_err());
+        let package = Package::new(&archive, Path::new("/nowhere")).unwrap();
+        let error = lifecycle::report::chain(&package.copy(place.path()).unwrap_err());
         let words = "shop.tgz: the app's archive cannot be unpacked: unknown archive format";
         assert!(error.contains(words), "{error}");
     }

@@ -159,6 +159,7 @@ fn an_archive_is_an_app_too() {
         ("manifest.yml", "applications: [{path: shop.jar, memory: 64M}]"),
         ("shop.jar", ""),
         ("other.jar", ""),
+        ("my.app.tar.gz", ""),
         ("several.yml", "applications: [{name: a}, {name: b}]"),
     ]);
     let path = directory.path();
@@ -167,6 +168,8 @@ fn an_archive_is_an_app_too() {
         assert_eq!(definition.files, path.join(files).with_extension("jar"));
         assert_eq!((definition.app.name.as_str(), definition.app.processes[0].memory), (files, 64));
     }
+    // It was called `my.app.tar`.
+    assert_eq!(one(&flags(&path.join("my.app.tar.gz"), &["-f", "/dev/null"])).app.name, "my.app");
     // All of a manifest's apps became the archive.
     let mut several = flags(&path.join("other.jar"), &[]);
     several.manifest = Some(path.join("several.yml"));
