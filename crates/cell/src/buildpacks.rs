@@ -123,7 +123,9 @@ fn one(
         return Ok(Buildpack { name: name.to_owned(), key: name.to_owned(), place: None });
     }
     if name.starts_with(['/', '.']) {
-        return local(name, &directory.join(name), warehouse);
+        // Not `././mine` in what is said of it.
+        let location: PathBuf = directory.join(name).components().collect();
+        return local(name, &location, warehouse);
     }
     let known: Vec<_> = stack.buildpacks.iter().map(|it| it.name.as_str()).collect();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

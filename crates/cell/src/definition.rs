@@ -140,6 +140,7 @@ fn define(
     // An archive that is named is the app, whatever a manifest beside it says.
     let path = wanted.path.as_ref().filter(|_| flags.directory.is_dir());
     let files = path.map_or_else(|| flags.directory.clone(), |it| base.join(it));
+    let files: PathBuf = files.components().collect();
     if !is_app(&files) {
         return Err(DefinitionError::Directory(files));
     }

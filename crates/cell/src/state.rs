@@ -15,6 +15,8 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -27,6 +29,10 @@ use crate::app::App;
 use crate::remains;
 use crate::shell_words::typed;
 
+/// Variables that may say where the state is, and where below; the first that is set counts.
+const HOMES: [(&str, &str); 3] =
+    [("CELL_HOME", ""), ("XDG_STATE_HOME", "piecrust"), ("HOME", ".local/state/piecrust")];
+
 /// What is kept of an app.
 const RECORD: &str = "app.json";
 
@@ -36,6 +42,16 @@ pub enum StateError {
     /// No directory is named and there is no home.
     #[error("no place for this cell's state: set CELL_HOME or HOME to a directory")]
     NoHome,
+    /// What a variable names can't be the state's place.
+    #[error(
+        "{variable} names no place for this cell's state; set CELL_HOME to a directory of yours"
+    )]
+    Home {
+        /// Which: `CELL_HOME`, `XDG_STATE_HOME`, `HOME`.
+        variable: &'static str,
+        /// Why not.
+        source: FileError,
+    },
     /// A file, a directory or a lock can't be read or made.
     #[error(transparent)]
     File(#[from] FileError),
@@ -111,17 +127,24 @@ pub(crate) struct Lock {
 impl State {
     /// `CELL_HOME`, else `piecrust` in `XDG_STATE_HOME`, else `~/.local/state/piecrust`; made if need be.
     pub(crate) fn open(environment: &Environment) -> Result<Self, StateError> {
-        let named =
-            |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let root = named("CELL_HOME")
-            .or_else(|| named("XDG_STATE_HOME").map(|path| path.join("piecrust")))
-            .or_else(|| named("HOME").map(|path| path.join(".local/state/piecrust")))
-            .ok_or(StateError::NoHome)?;
-        Self::at(std::path::absolute(&root).unwrap_or(root))
+        let named = |(variable, below)| {
+            let value = environment.get(variable).filter(|value| !value.is_empty())?;
+            // Without the slash that joining nothing leaves.
+            Some((variable, Path::new(value).join(below).components().collect::<PathBuf>()))
+        };
+        let (variable, root) = HOMES.into_iter().find_map(named).ok_or(StateError::NoHome)?;
+        let root = std::path::absolute(&root).unwrap_or(root);
+        let state = if root.as_os_str().as_bytes().contains(&b':') {
+            let problem = io::Error::other("a colon divides directories in lists such as PATH");
+            Err(FileError::on("use", root)(problem))
+        } else {
+            Self::at(root)
+        };
+        state.map_err(|source| StateError::Home { variable, source })
     }
 
     /// The state in the directory `root`.
-    pub(crate) fn at(root: PathBuf) -> Result<Self, StateError> {
+    pub(crate) fn at(root: PathBuf) -> Result<Self, FileError> {
         let state = Self { root };
         for directory in ["apps", "downloads", "served", "roots"] {
             make_directory(&state.root.join(directory))?;
@@ -246,7 +269,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError>
     Ok(file::write(path, bytes)?)
 }
 
-fn make_directory(path: &Path) -> Result<(), StateError> {
+fn make_directory(path: &Path) -> Result<(), FileError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    Ok(made.map_err(FileError::on("mkdir", path))?)
+    made.map_err(FileError::on("mkdir", path))
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::machine::Machine;
+use crate::machine::{Machine, Said};
 
 /// Files that are not what they are given for.
 fn write_documents(directory: &Path) {
@@ -73,6 +73,9 @@ fn failures_say_what_to_do() {
             (&["pusch"], 2, "push"),
         ],
     );
+    // It was called `././none`.
+    let error = machine.cell(&["push", ".", "-b", "./none"]).fails(1);
+    assert_eq!(error.lines().last(), Some("./none: no such file or directory"));
     fs::write(empty.join("x"), "").unwrap();
     let error = machine.cell(&["stage", app]).fails(1);
     assert!(error.contains("NoAppDetectedError: An app was not successfully detected"), "{error}");
@@ -116,10 +119,10 @@ fn files_that_do_not_fit_are_named_with_what_is_wrong() {
                 1,
                 "sizes.yml: applications[0].memory: 'lots' is no size",
             ),
+            (&["stage", app, "-f", "many.yml"], 1, "'a' is to have 4294967395 instances: one "),
             (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
             (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
             (
-            (&["stage", app, "-f", "many.yml"], 1, "'a' is to have 4294967395 instances: one "),
                 &["push", app, "--services", "list.yml"],
                 1,
                 "list.yml: expected an object of lists, as VCAP_SERVICES is",
@@ -128,4 +131,31 @@ fn files_that_do_not_fit_are_named_with_what_is_wrong() {
             (&["inspect", "junk"], 1, "junk is no droplet: "),
         ],
     );
+}
+
+/// It was said what failed, but not of what variable the path is; a colon made two directories of one on the app's PATH.
+#[test]
+fn a_place_where_nothing_can_be_kept_is_named_with_its_variable() {
+    let machine = Machine::new();
+    let app = machine.app(&[("file", "")]);
+    let file = app.join("file");
+    let two = app.join("a:b");
+    let not_there =
+        |below: &str| format!("mkdir {}/{below}apps: not a directory\n", file.display());
+    let colon = "a:b: a colon divides directories in lists such as PATH\n".to_owned();
+    for (variable, value, words) in [
+        ("CELL_HOME", &file, not_there("")),
+        ("CELL_HOME", &two, colon),
+        ("XDG_STATE_HOME", &file, not_there("piecrust/")),
+        ("HOME", &file, not_there(".local/state/piecrust/")),
+    ] {
+        let mut command = machine.command(&["ps"]);
+        command.env_remove("CELL_HOME").env_remove("XDG_STATE_HOME").env(variable, value);
+        let error = Said(command.output().unwrap()).fails(1);
+        let begin = format!(
+            "{variable} names no place for this cell's state; set CELL_HOME to a directory of yours: "
+        );
+        assert!(error.starts_with(&begin) && error.ends_with(&words), "{error}");
+    }
+    assert!(!two.exists());
 }
