@@ -48,7 +48,8 @@ impl Machine {
         command
             .current_dir(self.directory.path())
             .env("CELL_HOME", self.state())
-            .env_remove("CELL_STACKS");
+            .env_remove("CELL_STACKS")
+            .env_remove("CELL_RUNTIME");
         if let Some(runtime) = &self.runtime {
             command.env("CELL_RUNTIME", runtime);
         }

@@ -2,6 +2,7 @@
 
 mod journey;
 mod languages;
+mod runtimes;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -41,17 +42,20 @@ fn machine_of(rootfs: &Path, buildpacks: &[&str]) -> Machine {
         buildpacks.iter().map(release).collect::<String>()
     );
     fs::write(machine.state().with_file_name("stacks.yml"), stacks).unwrap();
-    machine.runtime = Some(recording_runtime(&machine));
+    machine.runtime = Some(recording_runtime(&machine, "exec runc \"$@\""));
     machine
 }
 
-/// runc, with a list of what it is asked for.
-fn recording_runtime(machine: &Machine) -> PathBuf {
+/// What `script` makes of its arguments as a runtime, with a list of what it is asked for.
+fn recording_runtime(machine: &Machine, script: &str) -> PathBuf {
     let path = machine.state().with_file_name("runtime");
-    let script = "#!/bin/sh\necho \"$*\" >>\"$0.asked\"\nPATH=$PATH:/usr/sbin exec runc \"$@\"\n";
-    fs::write(&path, script).unwrap();
-    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    write_program(&path, &format!("echo \"$*\" >>\"$0.asked\"\nPATH=$PATH:/usr/sbin\n{script}"));
     path
+}
+
+fn write_program(path: &Path, script: &str) {
+    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
 }
 
 /// Names of all containers that a machine ever had, which are those of their cgroups.
@@ -128,13 +132,33 @@ fn manifest(keys: &str) -> String {
 #[test]
 fn root_an_app_lives_in_a_container_like_the_platforms() {
     let machine = machine();
+    lives_like_on_the_platform(&machine);
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    assert!(machine.state().join("apps/shop/instances/web-0/oci").exists());
+    let roots = machine.state().join("roots");
+    let shared = fs::read_link(&roots).unwrap();
+    fs::remove_file(&roots).unwrap();
+    let error = machine.cell(&["run", "shop", "--detach"]).fails(1);
+    assert!(error.contains(&format!("open {}/", roots.display())), "{error}");
+    assert!(error.contains("no such file or directory"), "{error}");
+    fs::remove_dir(&roots).unwrap();
+    std::os::unix::fs::symlink(shared, &roots).unwrap();
+    let said = machine.cell(&["run", "shop", "--detach", "--isolation", "none"]).succeeds();
+    let sentence = "this machine's files, not those of stack debian";
+    assert!(said.error().contains(sentence), "{}", said.error());
+    assert!(!machine.state().join("apps/shop/instances/web-0/oci").exists());
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+/// An app of this machine's; it is stopped in the end.
+fn lives_like_on_the_platform(machine: &Machine) {
     let app = machine.app(&[("index.html", "from inside"), ("Staticfile", "")]);
     let said = machine.cell(&["push", app.to_str().unwrap(), "--detach", "--json"]).succeeds();
     assert!(!said.error().contains("No isolation"), "{}", said.error());
     let events = said.events();
     let running = events.iter().find(|it| it["event"] == "running").unwrap();
     assert!(get(running["url"].as_str().unwrap()).ends_with("from inside"));
-    let trace = Trace::of(&machine, "instances/web-0");
+    let trace = Trace::of(machine, "instances/web-0");
     let script = "id -u; id -g; id -un; pwd; ulimit -n; grep -E '^(CapPrm|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr '\\t' ' '
         for path in / /etc /usr /tmp/lifecycle; do touch $path/new; done 2>&1 | sed 's/.*: //'
         touch ~/new /tmp/new /var/tmp/new && echo writable
@@ -153,27 +177,16 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     assert_eq!(said.out(), "/home/vcap/app /home/vcap/deps\n1\n");
     machine.cell(&["stop", "shop"]).succeeds();
     assert!(!trace.is_left());
-    nothing_is_left(&machine);
-    machine.cell(&["run", "shop", "--detach"]).succeeds();
-    assert!(machine.state().join("apps/shop/instances/web-0/oci").exists());
-    let roots = machine.state().join("roots");
-    let shared = fs::read_link(&roots).unwrap();
-    fs::remove_file(&roots).unwrap();
-    let error = machine.cell(&["run", "shop", "--detach"]).fails(1);
-    assert!(error.contains(&format!("open {}/", roots.display())), "{error}");
-    assert!(error.contains("no such file or directory"), "{error}");
-    fs::remove_dir(&roots).unwrap();
-    std::os::unix::fs::symlink(shared, &roots).unwrap();
-    let said = machine.cell(&["run", "shop", "--detach", "--isolation", "none"]).succeeds();
-    let sentence = "this machine's files, not those of stack debian";
-    assert!(said.error().contains(sentence), "{}", said.error());
-    assert!(!machine.state().join("apps/shop/instances/web-0/oci").exists());
-    machine.cell(&["stop", "shop"]).succeeds();
+    nothing_is_left(machine);
 }
 
 #[test]
 fn root_an_app_over_its_memory_is_killed_reported_and_started_again() {
-    let machine = machine();
+    takes_too_much_memory(&machine());
+}
+
+/// An app of this machine's does.
+fn takes_too_much_memory(machine: &Machine) {
     let app = machine.app(&[
         ("Procfile", "web: tail /dev/zero\n"),
         ("manifest.yml", "applications: [{name: shop, memory: 64M}]"),
@@ -189,7 +202,7 @@ fn root_an_app_over_its_memory_is_killed_reported_and_started_again() {
     assert_eq!(log.matches(&crash).count(), 4, "{log}");
     assert_eq!(log.matches("[APP/PROC/WEB/0] OUT Exit status 137 (out of memory)").count(), 4);
     machine.cell(&["stop", "shop"]).succeeds();
-    nothing_is_left(&machine);
+    nothing_is_left(machine);
 }
 
 #[test]
@@ -199,11 +212,8 @@ fn root_staging_over_its_memory_is_reported() {
     let buildpack = machine.state().with_file_name("greedy");
     fs::create_dir_all(buildpack.join("bin")).unwrap();
     // The builder says itself what it knows of its container's cgroup.
-    for (name, script) in [("detect", "#!/bin/sh\n"), ("compile", "#!/bin/sh\ntail /dev/zero\n")] {
-        let path = buildpack.join("bin").join(name);
-        fs::write(&path, script).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(&path, mode).unwrap();
+    for (name, script) in [("detect", ""), ("compile", "tail /dev/zero")] {
+        write_program(&buildpack.join("bin").join(name), script);
     }
     let words = ["stage", app.to_str().unwrap(), "-b", buildpack.to_str().unwrap()];
     let error = machine.cell(&words).fails(1);
@@ -333,10 +343,14 @@ fn root_pushes_and_stops_of_four_apps_at_once_leave_no_container() {
 
 #[test]
 fn root_what_a_killed_supervisor_left_of_containers_goes_with_the_next_start() {
-    let machine = machine();
+    loses_its_supervisor(&machine());
+}
+
+/// An app of this machine's does.
+fn loses_its_supervisor(machine: &Machine) {
     let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
     machine.push(&app);
-    let trace = Trace::of(&machine, "instances/web-0");
+    let trace = Trace::of(machine, "instances/web-0");
     let supervises = |pid: &Pid| {
         fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|it| it.contains("supervise"))
     };
@@ -351,7 +365,7 @@ fn root_what_a_killed_supervisor_left_of_containers_goes_with_the_next_start() {
     assert!(said.error().contains(sentence), "{}", said.error());
     assert!(!trace.is_left());
     machine.cell(&["stop", "shop"]).succeeds();
-    nothing_is_left(&machine);
+    nothing_is_left(machine);
 }
 
 #[test]
