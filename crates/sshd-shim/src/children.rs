@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{self, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,8 +14,10 @@ use std::time::Duration;
 use lifecycle::sys::{keep_descriptors, reap};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
+use tokio::net::unix::pipe::Receiver;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, oneshot};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::descriptors::DescriptorLimit;
@@ -25,15 +27,18 @@ use crate::pty;
 const HANG_UP_GRACE: Duration = Duration::from_secs(10);
 
 /// How long a program that is hung up on keeps its terminal: bash that finds it closed ends without passing
-/// SIGHUP on to its jobs. But what waits for room to write to it, with nobody who reads, has to go on.
+/// SIGHUP on to its jobs. But what ignores SIGHUP and waits for a key is to learn that none comes.
 const TERMINAL_GRACE: Duration = Duration::from_secs(5);
+
+/// How often is looked for what a program on such a terminal writes.
+const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a program on a terminal is woken that has not ended. Bash acts on a SIGHUP that comes just before
 /// it begins to wait for a key with the next signal only.
 const WAKE_PAUSE: Duration = Duration::from_secs(1);
 
-/// How often is looked whether a process group still exists whose first process has ended. Its
-/// number is free for others once it does not.
+/// How often is looked whether process groups still exist that may end unheard of: their numbers are free for
+/// others then.
 const GROUP_CHECK: Duration = Duration::from_secs(1);
 
 /// How long killed programs may take to be gone.
@@ -75,7 +80,8 @@ struct Abandoned {
 /// The terminal of a program that was hung up on.
 #[derive(Debug)]
 struct Terminal {
-    _open: OwnedFd,
+    /// The task that reads from it; with that it ends.
+    _reader: JoinSet<()>,
     wake_at: Instant,
     close_at: Instant,
 }
@@ -121,7 +127,7 @@ impl Children {
             // All others have been told.
             hang_up(pid);
         }
-        Ok(Child { pid, status, children: Arc::clone(self) })
+        Ok(Child { pid, status, terminal: None, children: Arc::clone(self) })
     }
 
     /// Hangs up on all programs; those that have not ended `grace` later are killed. Returns once
@@ -148,7 +154,7 @@ impl Children {
         }
     }
 
-    fn hang_up(&self, leader: Pid, terminal: Option<OwnedFd>) {
+    fn hang_up(&self, leader: Pid, terminal: Option<Arc<Receiver>>) {
         if self.state().abandon(leader, terminal) {
             self.abandoned.notify_one();
         }
@@ -205,7 +211,7 @@ impl State {
     }
 
     /// `false` if it has ended already, and its group with it.
-    fn abandon(&mut self, leader: Pid, terminal: Option<OwnedFd>) -> bool {
+    fn abandon(&mut self, leader: Pid, terminal: Option<Arc<Receiver>>) -> bool {
         let running = self.running.remove(&leader).map(|_report| leader);
         if running.is_none() && !self.left.remove(&leader) {
             return false;
@@ -261,19 +267,19 @@ impl Abandoned {
         self.is_killed = true;
     }
 
+    /// When it is to be looked at again, even if nothing ends.
     fn check_at(&self, now: Instant) -> Instant {
-        match (self.leader, self.is_killed) {
-            (None, _) | (_, true) => now + GROUP_CHECK,
-            (Some(_), false) => {
-                self.terminal.as_ref().map_or(self.kill_at, |it| it.wake_at.min(self.kill_at))
-            }
-        }
+        let wake_at = self.terminal.as_ref().map(|terminal| terminal.wake_at);
+        let kill_at = (!self.is_killed).then_some(self.kill_at);
+        wake_at.into_iter().chain(kill_at).fold(now + GROUP_CHECK, Instant::min)
     }
 }
 
 impl Terminal {
-    fn new(open: OwnedFd, now: Instant) -> Self {
-        Self { _open: open, wake_at: now + WAKE_PAUSE, close_at: now + TERMINAL_GRACE }
+    fn new(open: Arc<Receiver>, now: Instant) -> Self {
+        let mut reader = JoinSet::new();
+        reader.spawn(throw_away(open));
+        Self { _reader: reader, wake_at: now + WAKE_PAUSE, close_at: now + TERMINAL_GRACE }
     }
 
     /// Itself while it is to stay open for `leader`, who is woken if that is due: by a signal that who does not
@@ -287,6 +293,18 @@ impl Terminal {
             self.wake_at = now + WAKE_PAUSE;
         }
         Some(self)
+    }
+}
+
+/// Reads what comes, so that who writes need not wait, until it is dropped.
+async fn throw_away(terminal: Arc<Receiver>) {
+    let mut buffer = [0; 4096];
+    loop {
+        match terminal.try_read(&mut buffer) {
+            Ok(1..) => yield_now().await,
+            // Nothing came yet, or nobody has the terminal open, which may change.
+            _ => sleep(READ_PAUSE).await,
+        }
     }
 }
 
@@ -314,16 +332,23 @@ fn unknown() -> ExitStatus {
     ExitStatus::from_raw(255 << 8)
 }
 
-/// A program, first process of its group. When this is dropped, what is left of the group is hung up on: it
-/// gets SIGHUP, and 10 s later SIGKILL.
+/// A program, first process of its group. When this is dropped, what is left of the group is hung up on, and what
+/// is in the foreground of its terminal: it gets SIGHUP, and 10 s later SIGKILL. The terminal is closed once the
+/// program has ended, and 5 s later in any case.
 #[derive(Debug)]
 pub struct Child {
     pid: Pid,
     status: oneshot::Receiver<ExitStatus>,
+    terminal: Option<Arc<Receiver>>,
     children: Arc<Children>,
 }
 
 impl Child {
+    /// Keeps its terminal open for it, should it be dropped.
+    pub fn keep(&mut self, terminal: Arc<Receiver>) {
+        self.terminal = Some(terminal);
+    }
+
     /// Waits for its end; to be called until it gives a status, and not again.
     pub async fn wait(&mut self) -> ExitStatus {
         (&mut self.status).await.unwrap_or_else(|_| unknown())
@@ -338,17 +363,11 @@ impl Child {
     pub fn leave(self) {
         self.children.state().left.remove(&self.pid);
     }
-
-    /// Hangs up on it and on what is in the foreground of its `terminal`, which is closed once the program has ended,
-    /// and 5 s later in any case.
-    pub fn hang_up(self, terminal: Option<OwnedFd>) {
-        self.children.hang_up(self.pid, terminal);
-    }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        self.children.hang_up(self.pid, None);
+        self.children.hang_up(self.pid, self.terminal.take());
     }
 }
 

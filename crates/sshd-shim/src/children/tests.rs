@@ -1,9 +1,13 @@
+use lifecycle::environment::Environment;
+use lifecycle::exec::Program;
+use lifecycle::sys::WindowSize;
 use nix::errno::Errno;
 use nix::sys::wait::waitpid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
-use crate::process::{Process, start};
+use crate::process::{Process, start, start_on_terminal};
+use crate::pty::Pty;
 
 /// No programs yet, and somebody who waits for their ends.
 pub(crate) fn watched() -> Arc<Children> {
@@ -12,14 +16,14 @@ pub(crate) fn watched() -> Arc<Children> {
     children
 }
 
+fn program(script: &str) -> Program {
+    let arguments = vec!["-c".into(), script.into()];
+    Program { file: "/bin/sh".into(), name: "sh".into(), arguments }
+}
+
 /// `script` as run by sh; what it reads and writes stays open as long as the value lives.
 fn sh(script: &str, children: &Arc<Children>) -> Process {
-    let program = lifecycle::exec::Program {
-        file: "/bin/sh".into(),
-        name: "sh".into(),
-        arguments: vec!["-c".into(), script.into()],
-    };
-    start(&program, &lifecycle::environment::Environment::inherited(), children).unwrap()
+    start(&program(script), &Environment::inherited(), children).unwrap()
 }
 
 /// `script`, once it has written a line.
@@ -80,6 +84,42 @@ async fn a_program_that_is_dropped_ends_with_its_group_and_is_reaped() {
     group_vanished(pid).await;
     none_left(&children).await;
     assert_eq!(waitpid(pid, None), Err(Errno::ECHILD));
+}
+
+// Once its terminal was closed, the group that had been in its foreground was looked for only when it was killed, by a
+// number that could be another's by then.
+#[tokio::test]
+async fn groups_of_a_program_that_was_hung_up_on_are_looked_for_each_second() {
+    let now = Instant::now();
+    let (leader, kill_at) = (Some(Pid::this()), now + HANG_UP_GRACE);
+    let mut one =
+        Abandoned { leader, groups: Vec::new(), kill_at, is_killed: false, terminal: None };
+    assert_eq!(one.check_at(now), now + GROUP_CHECK);
+    one.kill_at = now;
+    assert_eq!(one.check_at(now), now);
+    one.is_killed = true;
+    assert_eq!(one.check_at(now), now + GROUP_CHECK);
+}
+
+// A panic in a session's task, which drops it, closed the terminal at once.
+#[tokio::test]
+async fn a_program_that_is_dropped_keeps_its_terminal_to_clean_up() {
+    let children = watched();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let script = format!(
+        "trap 'sleep 0.5; echo >/dev/tty && echo cleaned up >{}; exit' HUP; echo; while :; do sleep 0.02; done",
+        file.path().display()
+    );
+    let pty = Pty::open(WindowSize::default(), &[]).unwrap();
+    let process = start_on_terminal(&program(&script), &Environment::inherited(), pty, &children);
+    let Process { mut child, mut stdout, .. } = process.unwrap();
+    stdout.read_u8().await.unwrap();
+    child.keep(Arc::new(stdout));
+    drop(child);
+    while children.count() > 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "cleaned up\n");
 }
 
 #[tokio::test]
@@ -143,8 +183,8 @@ async fn a_program_that_has_ended_gets_no_signals() {
     let mut process = sh(":", &children);
     process.child.wait().await;
     // Its number may be somebody else's by now; that nobody is asked can't be seen but in the code.
-    process.child.group().signal(Signal::SIGKILL, None::<OwnedFd>);
-    process.child.hang_up(None);
+    process.child.group().signal(Signal::SIGKILL, None::<&Receiver>);
+    drop(process.child);
     none_left(&children).await;
 }
 

@@ -1,5 +1,7 @@
 //! A session whose program runs.
 
+use std::sync::Arc;
+
 use lifecycle::sys::set_window_size;
 use tokio::net::unix::pipe::Receiver;
 use tokio::sync::watch;
@@ -38,8 +40,12 @@ impl Running {
     pub(super) async fn serve(self, client: Client) {
         let Process { mut child, stdin, stdout, stderr } = self.process;
         let Client { mut requests, mut input, output, log } = client;
-        let terminal = self.has_terminal.then_some(&stdout);
-        let target = Target { group: child.group(), terminal };
+        let stdout = Arc::new(stdout);
+        if self.has_terminal {
+            child.keep(Arc::clone(&stdout));
+        }
+        let target =
+            Target { group: child.group(), terminal: self.has_terminal.then_some(&*stdout) };
         let (tell_end, ended) = watch::channel(None);
         let program = async {
             let status = child.wait().await;
@@ -70,8 +76,6 @@ impl Running {
             child.leave();
         } else {
             log.info("client-gone", &[]);
-            let terminal = self.has_terminal.then(|| stdout.into_nonblocking_fd().ok()).flatten();
-            child.hang_up(terminal);
         }
     }
 }

@@ -383,6 +383,14 @@ async fn a_program_on_a_terminal_is_told_once_and_keeps_it_to_clean_up() {
     assert_eq!(after_the_loss_of_the_client(script).await, "told\ncleaned up\n");
 }
 
+// With nobody who read, it waited until the terminal was closed.
+#[tokio::test]
+async fn a_program_on_a_terminal_may_write_much_to_it_as_it_cleans_up() {
+    let script = "trap 'head -c 65536 /dev/zero && echo written >>$file; exit' HUP; \
+                  echo ready; while :; do sleep 0.02; done";
+    assert_eq!(after_the_loss_of_the_client(script).await, "written\n");
+}
+
 // Bash lost a SIGHUP that came just before it waited for a key.
 #[tokio::test]
 async fn a_program_on_a_terminal_is_woken_after_it_was_hung_up_on() {
