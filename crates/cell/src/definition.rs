@@ -22,9 +22,9 @@ const DISK: u64 = 1024;
 /// How long an instance may take to become healthy, in milliseconds.
 const START_TIMEOUT: u64 = 60_000;
 
-/// Instances that an app may have, of all its processes. The process that keeps them has six to eight files open for each,
-/// of 1024 that it usually may.
-const MOST_INSTANCES: u64 = 100;
+/// Instances that an app may have, of all its processes. The process that keeps them has about nine files open for each,
+/// and two more for each sidecar, of 1024 that it usually may.
+const MOST_INSTANCES: u64 = 64;
 
 /// Why it can't be said what the app is to be.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ fn write_documents(directory: &Path) {
         ("list.yml", "stacks: [1]"),
         (
             "many.yml",
-            "applications: [{name: a, instances: 100, processes: [{type: b, instances: 4294967295}]}]",
+            "applications: [{name: a, instances: 64, processes: [{type: b, instances: 4294967295}]}]",
         ),
     ] {
         fs::write(directory.join(name), text).unwrap();
@@ -62,7 +62,7 @@ fn failures_say_what_to_do() {
             (
                 &["push", app, "-i", "100000"],
                 1,
-                "'shop' is to have 100000 instances: one machine runs at most 100 of an app; give fewer by -i, or as instances in the manifest\n",
+                "'shop' is to have 100000 instances: one machine runs at most 64 of an app; give fewer by -i, or as instances in the manifest\n",
             ),
             // Of a file that is missing it was said that it can't be an app's name.
             (&["run", "./none.tgz"], 1, "'./none.tgz' is neither a file nor an app"),
@@ -119,7 +119,7 @@ fn files_that_do_not_fit_are_named_with_what_is_wrong() {
                 1,
                 "sizes.yml: applications[0].memory: 'lots' is no size",
             ),
-            (&["stage", app, "-f", "many.yml"], 1, "'a' is to have 4294967395 instances: one "),
+            (&["stage", app, "-f", "many.yml"], 1, "'a' is to have 4294967359 instances: one "),
             (&["push", app, "--stacks", "none.yml"], 1, "none.yml: no such file\n"),
             (&["push", app, "--stacks", "list.yml"], 1, "list.yml: stacks: invalid type: sequence"),
             (
