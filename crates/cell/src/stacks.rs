@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use lifecycle::architecture::Architecture;
-use lifecycle::yaml::{self, Decoder, YamlError};
+use lifecycle::yaml::{self, Decoder, Node, YamlError};
 use serde_json::Value;
 
 use crate::fields::{Document, FieldError, Fields};
@@ -81,7 +81,18 @@ pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError>
         read.warnings.extend(fields.warnings(&[]));
     }
     read.warnings.extend(top.warnings(&[]));
+    let order = names(&document);
+    read.stacks.sort_by_key(|stack| order.iter().position(|name| *name == stack.name));
     Ok(read)
+}
+
+/// The names of the stacks as they stand in the file, for as a value they are sorted.
+fn names(document: &Node) -> Vec<String> {
+    let mut decoder = Decoder::default();
+    let top = decoder.entries(document).unwrap_or_default();
+    let stacks = top.into_iter().rfind(|(name, _)| name == "stacks");
+    let entries = stacks.and_then(|(_, node)| decoder.entries(node)).unwrap_or_default();
+    entries.into_iter().map(|(name, _)| name).collect()
 }
 
 fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, FieldError> {
@@ -182,7 +193,8 @@ mod tests {
             read.warnings,
             ["stacks.yml: stacks.host.colour is not known; it is passed over"]
         );
-        let [host, sle15] = read.stacks.as_slice() else { panic!("{:?}", read.stacks) };
+        // They were sorted by name, and the first of them is the one that apps get.
+        let [sle15, host] = read.stacks.as_slice() else { panic!("{:?}", read.stacks) };
         assert_eq!((host.name.as_str(), &host.rootfs, host.buildpacks.len()), ("host", &None, 0));
         assert_eq!(host.architecture, Architecture::own());
         assert_eq!(sle15.rootfs, Some("/etc/cell/roots/sle15.tar.gz".into()));
