@@ -130,7 +130,7 @@ pub(crate) struct Run {
     /// What the stacks are, instead of `CELL_STACKS` or ./stacks.yml
     #[arg(long, value_name = "FILE")]
     pub(crate) stacks: Option<PathBuf>,
-    /// What walls containers have, instead of those it was staged in
+    /// What walls containers have from now on, instead of those it was staged in
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) isolation: Option<IsolationName>,
     /// The lifecycle bundle: a file or a URL; else the one beside this program

@@ -10,9 +10,11 @@ use crate::container::Isolation;
 use crate::definition;
 use crate::error::CellError;
 use crate::inspect;
+use crate::isolation;
 use crate::push::{self, Context};
 use crate::roots::Root;
 use crate::run::start;
+use crate::screen::Event;
 use crate::state::{AppDirectory, StateError, Work};
 
 /// An app runs under its own name.
@@ -62,9 +64,12 @@ fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<AppDirectory, Ce
 fn change(flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
     let directory = app(&flags.droplet, context)?;
     let has_walls = flags.stack.is_some() || flags.isolation.is_some();
-    if let Some(mut app) = directory.read()?
-        && (has_walls || flags.command.is_some())
-    {
+    let Some(mut app) = directory.read()? else { return Ok(directory) };
+    if !has_walls && app.isolation == Isolation::None {
+        // Another `--isolation` may have been long ago.
+        context.screen.tell(&Event::Warning { text: &isolation::no_isolation("") });
+    }
+    if has_walls || flags.command.is_some() {
         let _lock = directory.lock(Work::Staging)?;
         let _root = if has_walls { rewall(&mut app, flags, &directory, context)? } else { None };
         if let Some(web) = app.processes.first_mut() {

@@ -110,6 +110,14 @@ pub(crate) fn choose(
     }
 }
 
+/// What people are told of having no walls.
+pub(crate) fn no_isolation(why: &str) -> String {
+    let because = if why.is_empty() { String::new() } else { format!(" ({why})") };
+    format!(
+        "No isolation{because}: processes of yours in a directory of their own, without limits of memory and processes"
+    )
+}
+
 /// No walls; `why` is to be said where nobody asked for that.
 fn none(stack: &Stack, why: Option<&str>) -> Result<Choice, IsolationError> {
     let own = Architecture::own();
@@ -119,10 +127,7 @@ fn none(stack: &Stack, why: Option<&str>) -> Result<Choice, IsolationError> {
     }
     let mut words = Vec::new();
     if let Some(why) = why {
-        let because = if why.is_empty() { String::new() } else { format!(" ({why})") };
-        words.push(format!(
-            "No isolation{because}: processes of yours in a directory of their own, without limits of memory and processes"
-        ));
+        words.push(no_isolation(why));
     }
     if stack.rootfs.is_some() {
         let name = &stack.name;

@@ -147,6 +147,12 @@ fn root_an_app_lives_in_a_container_like_the_platforms() {
     let sentence = "this machine's files, not those of stack debian";
     assert!(said.error().contains(sentence), "{}", said.error());
     assert!(!machine.state().join("apps/shop/instances/web-0/oci").exists());
+    // The next one had no walls either, and nobody was told.
+    let said = machine.cell(&["run", "shop", "--detach"]).succeeds();
+    assert!(said.error().starts_with("No isolation: "), "{}", said.error());
+    assert!(!machine.state().join("apps/shop/instances/web-0/oci").exists());
+    machine.cell(&["run", "shop", "--detach", "--isolation", "oci"]).succeeds();
+    assert!(machine.state().join("apps/shop/instances/web-0/oci").exists());
     machine.cell(&["stop", "shop"]).succeeds();
 }
 
