@@ -55,7 +55,7 @@ fn unix_echo(path: &PathBuf) {
 }
 
 /// Sends `input`, closes that half, and gives everything that comes back.
-fn ask(port: u16, input: &[u8]) -> Vec<u8> {
+pub(super) fn ask(port: u16, input: &[u8]) -> Vec<u8> {
     let stream =
         wait_for("a forwarded port", || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok());
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();

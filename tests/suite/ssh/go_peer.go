@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -214,9 +215,73 @@ func of2018() {
 	check(box.Close())
 }
 
+// Stands between one client and the server as the proxy does: whatever comes on one side goes out on the other.
+func proxy() {
+	listener := must(net.Listen("tcp", "127.0.0.1:0"))
+	fmt.Println(listener.Addr().(*net.TCPAddr).Port)
+	front := &ssh.ServerConfig{NoClientAuth: true}
+	front.AddHostKey(signer())
+	user, channels, requests, err := ssh.NewServerConn(must(listener.Accept()), front)
+	check(err)
+	address := "127.0.0.1:" + port
+	box, boxChannels, boxRequests, err := ssh.NewClientConn(must(net.Dial("tcp", address)), address, settings())
+	check(err)
+	go relayRequests(requests, box.SendRequest)
+	go relayRequests(boxRequests, user.SendRequest)
+	go relayChannels(boxChannels, user)
+	go func() {
+		relayChannels(channels, box)
+		box.Close()
+	}()
+	box.Wait()
+	user.Close()
+}
+
+func relayRequests(requests <-chan *ssh.Request, send func(string, bool, []byte) (bool, []byte, error)) {
+	for request := range requests {
+		ok, payload, err := send(request.Type, request.WantReply, request.Payload)
+		if request.WantReply {
+			request.Reply(ok && err == nil, payload)
+		}
+	}
+}
+
+func relayChannels(opens <-chan ssh.NewChannel, other ssh.Conn) {
+	for open := range opens {
+		there, thereRequests, err := other.OpenChannel(open.ChannelType(), open.ExtraData())
+		if refused, ok := err.(*ssh.OpenChannelError); ok {
+			open.Reject(refused.Reason, refused.Message)
+			continue
+		} else if err != nil {
+			return
+		}
+		here, hereRequests, err := open.Accept()
+		if err != nil {
+			return
+		}
+		go relayChannel(here, there, hereRequests)
+		go relayChannel(there, here, thereRequests)
+	}
+}
+
+// One direction; closed once nothing can come any more, neither data nor requests.
+func relayChannel(from, to ssh.Channel, requests <-chan *ssh.Request) {
+	var data sync.WaitGroup
+	data.Add(2)
+	go func() { io.Copy(to, from); data.Done() }()
+	go func() { io.Copy(to.Stderr(), from.Stderr()); data.Done() }()
+	go func() { data.Wait(); to.CloseWrite() }()
+	relayRequests(requests, func(name string, wantReply bool, payload []byte) (bool, []byte, error) {
+		ok, err := to.SendRequest(name, wantReply, payload)
+		return ok, nil, err
+	})
+	data.Wait()
+	to.Close()
+}
+
 func main() {
 	map[string]func(){
 		"commands": commands, "terminal": terminal, "forwards": forwards, "rekey": rekey,
-		"algorithms": algorithms, "of2018": of2018,
+		"algorithms": algorithms, "of2018": of2018, "proxy": proxy,
 	}[os.Args[6]]()
 }
