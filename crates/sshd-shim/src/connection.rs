@@ -279,14 +279,9 @@ impl Connection {
         self.shared.lock().tick();
     }
 
-    /// Asks the client for a sign of life, if it has a channel open; says whether it has.
-    pub fn keepalive(&mut self) -> bool {
-        let mut state = self.shared.lock();
-        let channel = state.any_channel();
-        if let Some(number) = channel {
-            state.keepalive(number);
-        }
-        channel.is_some() || state.count() > 0
+    /// Asks the client for a sign of life, if it has channels or has ever asked for something to be listened on.
+    pub fn keepalive(&mut self) {
+        self.shared.lock().keepalive(self.answers_requests);
     }
 
     /// A way to end the connection from elsewhere.

@@ -168,6 +168,17 @@ async fn silent_channels_live_as_long_as_the_client_answers() {
     assert!(!session.is_closed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_that_only_has_something_listened_on_lives_as_long_as_it_answers() {
+    // An idle `ssh -N -R` was cut after five minutes.
+    let (mut session, _peer) = connect(Context::example()).await;
+    session.authenticate_none("any").await.unwrap();
+    let port = session.tcpip_forward("127.0.0.1", 0).await.unwrap();
+    sleep(SILENCE * 4).await;
+    assert!(!session.is_closed());
+    session.cancel_tcpip_forward("127.0.0.1", port).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_ends_says_so() {
     let (near, far) = duplex(1 << 16);

@@ -232,11 +232,6 @@ impl Output {
         self.send(Item::Close);
     }
 
-    /// Asks the client for a sign of life, ahead of all output that waits.
-    pub fn keepalive(&self) {
-        self.0.shared.lock().keepalive(self.0.channel);
-    }
-
     /// Whether nothing that is written would reach the client.
     pub fn is_closed(&self) -> bool {
         let mut state = self.0.shared.lock();

@@ -8,6 +8,9 @@ pub(super) const WINDOW: u32 = 2 << 20;
 /// The most data in one message that clients may send, in bytes (contract sshd 8).
 pub(super) const MAX_PACKET: u32 = 32 << 10;
 
+/// The most text of a refusal, in bytes: it may repeat what the client sent.
+const MOST_TEXT: usize = 1 << 10;
+
 const KEEPALIVE: &[u8] = b"keepalive@cloudfoundry.org";
 
 /// `REQUEST_SUCCESS` with what belongs to it, or `REQUEST_FAILURE`.
@@ -38,12 +41,14 @@ pub(super) fn open_confirmation(peer: Peer, channel: u32) -> Vec<u8> {
     packet
 }
 
-/// `CHANNEL_OPEN_FAILURE`.
+/// `CHANNEL_OPEN_FAILURE`; of a long `text` the beginning.
 pub(super) fn open_failure(peer: u32, reason: u32, text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let text = &text[..text.floor_char_boundary(MOST_TEXT)];
     let mut packet = vec![92];
     put_number(&mut packet, peer);
     put_number(&mut packet, reason);
-    put_string(&mut packet, text);
+    put_string(&mut packet, text.as_bytes());
     put_string(&mut packet, b"en");
     packet
 }
@@ -97,6 +102,14 @@ pub(super) fn put_exit_signal(packet: &mut Vec<u8>, peer: u32, name: &str, core_
 pub(super) fn keepalive(peer: u32) -> Vec<u8> {
     let mut packet = Vec::new();
     put_request(&mut packet, peer, KEEPALIVE, true);
+    packet
+}
+
+/// The same, of no channel.
+pub(super) fn global_keepalive() -> Vec<u8> {
+    let mut packet = vec![80];
+    put_string(&mut packet, b"keepalive@openssh.com");
+    packet.push(1);
     packet
 }
 

@@ -104,11 +104,6 @@ impl State {
         self.channels.len() + self.opening.len() + self.pending_opens
     }
 
-    /// Any channel's number.
-    pub(super) fn any_channel(&self) -> Option<u32> {
-        self.channels.keys().min().copied()
-    }
-
     fn next_number(&mut self) -> u32 {
         loop {
             let number = self.last_channel;
@@ -290,15 +285,15 @@ impl State {
         }
     }
 
-    /// Asks the client for a sign of life.
-    pub(super) fn keepalive(&mut self, number: u32) {
-        let peer = self
-            .channels
-            .get(&number)
-            .filter(|channel| channel.may_answer())
-            .map(ChannelState::peer);
-        if let Some(peer) = peer {
-            self.control(packets::keepalive(peer));
+    /// Asks the client for a sign of life, ahead of all output that waits: on a channel (contract sshd 9.2) that
+    /// takes requests; about the connection if there is none but the client waits for something: `is_waiting`,
+    /// or channels that are being opened or that it has not closed.
+    pub(super) fn keepalive(&mut self, is_waiting: bool) {
+        if let Some(channel) = self.channels.values().find(|channel| channel.may_answer()) {
+            let request = packets::keepalive(channel.peer());
+            self.control(request);
+        } else if is_waiting || self.count() > 0 {
+            self.control(packets::global_keepalive());
         }
     }
 

@@ -292,6 +292,16 @@ fn refusals_say_why() {
 }
 
 #[test]
+fn refusals_do_not_repeat_all_that_a_client_sends() {
+    // 256 of them, each of 200,000 bytes, waited for a client that did not read.
+    let mut wire = Wire::new();
+    wire.open(&"ä".repeat(100_000), 32768, b"");
+    assert_eq!(wire.refusal(), (3, "ä".repeat(512)));
+    wire.open(&format!("x{}", "ä".repeat(100_000)), 32768, b"");
+    assert_eq!(wire.refusal(), (3, format!("x{}", "ä".repeat(511))));
+}
+
+#[test]
 fn requests_about_the_connection_are_answered_in_their_order() {
     let mut wire = Wire::new();
     // As if the task that answers them had been started.
@@ -409,11 +419,35 @@ fn a_client_that_takes_no_byte_of_a_channel_it_agreed_to_is_cut_off() {
 #[test]
 fn a_sign_of_life_is_asked_for_on_a_channel_that_is_open() {
     let mut wire = Wire::new();
-    assert!(!wire.0.keepalive());
+    wire.0.keepalive();
+    assert_eq!(wire.numbers(), [] as [u8; 0]);
     let channel = wire.channel(0);
     write(&channel, 1 << 20).unwrap().unwrap();
-    assert!(wire.0.keepalive());
+    wire.0.keepalive();
     assert_eq!(wire.numbers(), [98]);
+}
+
+#[test]
+fn a_channel_that_the_client_does_not_close_keeps_it_from_being_asked_on_no_other() {
+    // Nothing was asked as long as that was the first one: silent commands on the others died after five minutes.
+    let mut wire = Wire::new();
+    let over = wire.channel(WINDOW);
+    over.output.close();
+    assert_eq!(wire.numbers(), [97]);
+    wire.0.keepalive();
+    assert_eq!(wire.numbers(), [80]);
+    let _open = wire.channel(WINDOW);
+    wire.0.keepalive();
+    assert_eq!(wire.numbers(), [98]);
+}
+
+#[test]
+fn a_client_for_which_something_is_listened_on_is_asked_without_channels_too() {
+    // It was cut off after five minutes, idle forwards and all.
+    let mut wire = Wire::new();
+    wire.0.answers_requests = true;
+    wire.0.keepalive();
+    assert_eq!(wire.numbers(), [80]);
 }
 
 #[test]
