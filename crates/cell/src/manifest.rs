@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::fields::{Document, FieldError, Fields};
 use crate::manifest::respelled::respelled;
+use crate::state::{NAMES, is_name};
 use quantity::Megabytes;
 use variables::{VariableError, Variables};
 
@@ -178,14 +179,24 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
     for entry in fields.list("processes")? {
         let mut entry = entry;
         let process = process(&mut entry, None)?;
+        if app.processes.iter().any(|other| other.kind == process.kind) {
+            return Err(entry.misfit("type", &format!("'{}' stands twice", process.kind)));
+        }
+        app.processes.push(process);
         warnings.extend(entry.warnings(&ELSEWHERE));
-        // `web` in the list says more of the app's own process.
-        if process.kind == own.kind { own = process.over(own) } else { app.processes.push(process) }
+    }
+    // `web` in the list says more of the app's own process.
+    if let Some(index) = app.processes.iter().position(|process| process.kind == own.kind) {
+        own = app.processes.remove(index).over(own);
     }
     app.processes.insert(0, own);
     for entry in fields.list("sidecars")? {
         let mut entry = entry;
-        app.sidecars.push(sidecar(&mut entry)?);
+        let sidecar = sidecar(&mut entry)?;
+        if app.sidecars.iter().any(|other| other.source() == sidecar.source()) {
+            return Err(entry.misfit("name", &format!("'{}' stands twice", sidecar.name)));
+        }
+        app.sidecars.push(sidecar);
         warnings.extend(entry.warnings(&[]));
     }
     warnings.extend(fields.warnings(&ELSEWHERE));
@@ -226,7 +237,7 @@ fn process(fields: &mut Fields, kind: Option<&str>) -> Result<Process, FieldErro
     Ok(Process {
         kind: match kind {
             Some(kind) => kind.to_owned(),
-            None => fields.required_text("type")?,
+            None => process_type(fields)?,
         },
         command: command.filter(|text| !matches!(text.as_str(), "" | "default" | "null")),
         memory: fields.take("memory")?,
@@ -236,6 +247,15 @@ fn process(fields: &mut Fields, kind: Option<&str>) -> Result<Process, FieldErro
         health: health_check(fields, "health-check")?,
         readiness: health_check(fields, "readiness-health-check")?,
     })
+}
+
+/// A directory of each instance is named after it.
+fn process_type(fields: &mut Fields) -> Result<String, FieldError> {
+    let kind = fields.required_text("type")?;
+    if is_name(&kind) {
+        return Ok(kind);
+    }
+    Err(fields.misfit("type", &format!("{kind:?} can't be a process type: {NAMES}")))
 }
 
 fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldError> {
@@ -248,12 +268,25 @@ fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldE
 }
 
 fn sidecar(fields: &mut Fields) -> Result<Sidecar, FieldError> {
+    let name = fields.required_text("name")?;
+    // It stands in the head of log lines.
+    if name.is_empty() || name.contains(|letter: char| letter.is_control() || letter == ']') {
+        let problem = format!("{name:?} can't be a sidecar's name: use neither ']' nor line ends");
+        return Err(fields.misfit("name", &problem));
+    }
     Ok(Sidecar {
-        name: fields.required_text("name")?,
+        name,
         process_types: fields.required_texts("process_types")?,
         command: fields.required_text("command")?,
         memory: fields.take("memory")?,
     })
+}
+
+impl Sidecar {
+    /// What its log lines call it.
+    fn source(&self) -> String {
+        self.name.to_uppercase()
+    }
 }
 
 impl Process {

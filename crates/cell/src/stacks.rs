@@ -11,6 +11,7 @@ use lifecycle::yaml::{self, Decoder, Node, YamlError};
 use serde_json::Value;
 
 use crate::fields::{Document, FieldError, Fields};
+use crate::state::{NAMES, is_name};
 
 /// The stack that is always there: the machine's own files.
 pub(crate) const HOST: &str = "host";
@@ -76,6 +77,10 @@ pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError>
     let mut top = Fields::new(Document { name: "stacks.yml", ..Document::default() }, value)?;
     let entries = top.take::<serde_json::Map<String, Value>>("stacks")?.unwrap_or_default();
     for (name, entry) in entries {
+        if !is_name(&name) {
+            let problem = format!("{name:?} can't be a stack's name: {NAMES}");
+            return Err(top.misfit("stacks", &problem).into());
+        }
         let mut fields = top.within(&format!("stacks.{name}"), entry)?;
         read.stacks.push(stack(name, &mut fields, directory)?);
         read.warnings.extend(fields.warnings(&[]));
@@ -220,6 +225,12 @@ mod tests {
         let error = read(b"stacks: {a: {install_buildpacks: ruby}}", Path::new("/")).unwrap_err();
         assert!(
             error.to_string().starts_with("stacks.a.install_buildpacks: invalid type: string"),
+            "{error}"
+        );
+        // A file of its cache could not be written.
+        let error = read(b"stacks: {a/b: {}}", Path::new("/")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("stacks: \"a/b\" can't be a stack's name: use letters"),
             "{error}"
         );
     }

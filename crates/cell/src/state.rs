@@ -36,6 +36,15 @@ const HOMES: [(&str, &str); 3] =
 /// What is kept of an app.
 const RECORD: &str = "app.json";
 
+/// What names of directories may be.
+pub(crate) const NAMES: &str = "use letters, digits, blanks, '.', '-' and '_', at most 100, and begin with neither '.' nor '-'";
+
+/// Whether the name, of an app, a process type or a stack, can be one of a directory.
+pub(crate) fn is_name(name: &str) -> bool {
+    let is_fine = |letter: char| letter.is_alphanumeric() || " .-_".contains(letter);
+    (1..=100).contains(&name.len()) && !name.starts_with(['.', '-']) && name.chars().all(is_fine)
+}
+
 /// Why the state can't be read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
@@ -70,9 +79,7 @@ pub enum StateError {
     #[error("another cell is at work on '{0}'; wait for it, or stop the app: cell stop {typed}", typed = typed(.0))]
     Busy(String),
     /// A name that can't be one of a directory.
-    #[error(
-        "'{0}' can't be an app's name: use letters, digits, blanks, '.', '-' and '_', at most 100, and begin with neither '.' nor '-'"
-    )]
+    #[error("'{0}' can't be an app's name: {NAMES}")]
     Name(String),
 }
 
@@ -194,12 +201,7 @@ impl State {
     }
 
     fn directory(&self, name: &str) -> Result<AppDirectory, StateError> {
-        let is_fine = |letter: char| letter.is_alphanumeric() || " .-_".contains(letter);
-        if name.is_empty()
-            || name.len() > 100
-            || name.starts_with(['.', '-'])
-            || !name.chars().all(is_fine)
-        {
+        if !is_name(name) {
             return Err(StateError::Name(name.to_owned()));
         }
         Ok(AppDirectory { name: name.to_owned(), path: self.root.join("apps").join(name) })

@@ -219,6 +219,26 @@ fn values_that_do_not_fit_are_named_with_their_place() {
             "applications: [{services: [5]}]",
             "applications[0].services: 5 is no name of a service instance",
         ),
+        // It was a path: what stood there was removed when the app was stopped.
+        (
+            "applications: [{processes: [{type: ../../victim}]}]",
+            "applications[0].processes[0].type: \"../../victim\" can't be a process type: use letters, \
+             digits, blanks, '.', '-' and '_', at most 100, and begin with neither '.' nor '-'",
+        ),
+        // They shared a directory; of two sidecars' programs one was not ended.
+        (
+            "applications: [{processes: [{type: w}, {type: web}, {type: w}]}]",
+            "applications[0].processes[2].type: 'w' stands twice",
+        ),
+        (
+            "applications: [{sidecars: [{name: a b, process_types: [], command: c}, {name: A B, process_types: [], command: c}]}]",
+            "applications[0].sidecars[1].name: 'A B' stands twice",
+        ),
+        // Lines of the log could not be taken apart.
+        (
+            "applications: [{sidecars: [{name: \"a\\nb] OUT c\", process_types: [], command: c}]}]",
+            "applications[0].sidecars[0].name: \"a\\nb] OUT c\" can't be a sidecar's name: use neither ']' nor line ends",
+        ),
         ("applications: [x]", "applications[0]: \"x\" stands where a mapping is expected"),
         ("[1]", "the document: [1] stands where a mapping is expected"),
         (
