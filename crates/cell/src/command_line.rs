@@ -26,7 +26,7 @@ pub(crate) enum Command {
     Push(Push),
     /// Stage an app and print where its droplet is
     Stage(Stage),
-    /// Run a droplet that was staged before
+    /// Run an app as it was staged, or a droplet that is a file
     Run(Run),
     /// Open a shell in an app's container, or run a command there
     Ssh(Ssh),
@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// Keep a container open: its first process
     #[command(hide = true)]
     Pause,
-    /// Keep an app running: what `push` and `run` leave behind
+    /// Keep the app that standard input tells running: what `push` and `run` leave behind
     #[command(hide = true)]
     Supervise {
         /// The app.
@@ -130,7 +130,7 @@ pub(crate) struct Run {
     /// What the stacks are, instead of `CELL_STACKS` or ./stacks.yml
     #[arg(long, value_name = "FILE")]
     pub(crate) stacks: Option<PathBuf>,
-    /// What walls containers have from now on, instead of those it was staged in
+    /// What walls containers have, instead of those it was staged in
     #[arg(long, value_enum, value_name = "KIND")]
     pub(crate) isolation: Option<IsolationName>,
     /// The lifecycle bundle: a file or a URL; else the one beside this program

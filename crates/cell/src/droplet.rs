@@ -15,7 +15,7 @@ use crate::push::{self, Context};
 use crate::roots::Root;
 use crate::run::start;
 use crate::screen::Event;
-use crate::state::{AppDirectory, StateError, Work};
+use crate::state::{AppDirectory, StateError};
 
 /// An app runs under its own name.
 const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";
@@ -24,14 +24,22 @@ const NAMED: &str = "error: --name is for a droplet that is a file, and there is
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
     push::become_root(flags.isolation, context, || needs_root(flags, file, context))?;
-    let directory = if file.is_file() {
+    let Order { app, directory, _root } = if file.is_file() {
         adopt(file, flags, context)?
     } else if flags.name.is_some() {
         return Err(CellError::CommandLine(NAMED.to_owned()));
     } else {
         change(flags, context)?
     };
-    start(&directory, flags.bundle.as_deref(), flags.detach, context)
+    start(&app, &directory, flags.bundle.as_deref(), flags.detach, context)
+}
+
+/// What is to run.
+struct Order {
+    app: App,
+    directory: AppDirectory,
+    /// Its root file system stays until its supervisor has it.
+    _root: Option<Root>,
 }
 
 /// The app of that name, where there is no such file.
@@ -42,42 +50,42 @@ pub(crate) fn app(droplet: &OsStr, context: &Context) -> Result<AppDirectory, Ce
     })
 }
 
-/// Makes an app of a droplet that is a file.
-fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
+/// Makes an app of a droplet that is a file; the flags say what it is from now on.
+fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<Order, CellError> {
     inspect::read(file)?;
     let name = flags.name.clone().unwrap_or_else(|| definition::name_of_archive(file));
     let directory = context.state.make_app(&name)?;
-    let _lock = directory.lock(Work::Staging)?;
-    let (target, partial) = (directory.place("droplet.tgz"), directory.place("droplet.partial"));
-    let copied = fs::copy(file, &partial).and_then(|_| fs::rename(&partial, &target));
+    let lock = push::lock(&directory, context)?;
+    let mut app = definition::of_droplet(&directory.name, flags.command.clone());
+    let root = rewall(&mut app, flags, &directory, context)?;
+    let target = directory.droplet(&app);
+    let copied = fs::copy(file, &target);
     if copied.is_err() {
-        let _gone_anyway = fs::remove_file(&partial);
+        let _gone_anyway = fs::remove_file(&target);
     }
     copied.map_err(CellError::on(target.display().to_string()))?;
-    let mut app = definition::of_droplet(&directory.name, flags.command.clone());
-    let _root = rewall(&mut app, flags, &directory, context)?;
-    directory.write(&app)?;
-    Ok(directory)
+    directory.write(&app, &lock)?;
+    Ok(Order { app, directory, _root: root })
 }
 
-/// An app that was staged before, with what the flags say otherwise.
-fn change(flags: &Run, context: &Context) -> Result<AppDirectory, CellError> {
+/// An app that was staged before; what the flags say otherwise is for this run alone.
+fn change(flags: &Run, context: &Context) -> Result<Order, CellError> {
     let directory = app(&flags.droplet, context)?;
-    let has_walls = flags.stack.is_some() || flags.isolation.is_some();
-    let Some(mut app) = directory.read()? else { return Ok(directory) };
-    if !has_walls && app.isolation == Isolation::None {
+    let staged = directory.read()?;
+    let mut app = staged.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
+    let mut root = None;
+    if flags.stack.is_some() || flags.isolation.is_some() {
+        // A container is made where stagings are, to try the walls.
+        let _lock = push::lock(&directory, context)?;
+        root = rewall(&mut app, flags, &directory, context)?;
+    } else if app.isolation == Isolation::None {
         // Another `--isolation` may have been long ago.
         context.screen.tell(&Event::Warning { text: &isolation::no_isolation("") });
     }
-    if has_walls || flags.command.is_some() {
-        let _lock = directory.lock(Work::Staging)?;
-        let _root = if has_walls { rewall(&mut app, flags, &directory, context)? } else { None };
-        if let Some(web) = app.processes.first_mut() {
-            web.command = flags.command.clone().or_else(|| web.command.take());
-        }
-        directory.write(&app)?;
+    if let Some(web) = app.processes.first_mut() {
+        web.command = flags.command.clone().or_else(|| web.command.take());
     }
-    Ok(directory)
+    Ok(Order { app, directory, _root: root })
 }
 
 /// Whether the app's containers are such as only root makes.

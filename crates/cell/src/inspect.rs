@@ -56,12 +56,10 @@ pub(crate) fn inspect(flags: &Inspect, here: &Context) -> Result<(), CellError> 
     // A directory of that name is the source of an app, most likely of this one.
     if !path.is_file() {
         let directory = droplet::app(&flags.droplet, here)?;
-        path = directory.place("droplet.tgz");
+        let app = directory.read()?.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
+        path = directory.droplet(&app);
         // What the droplet itself does not tell.
-        process_types = directory.read()?.map(|app| app.staged_commands).unwrap_or_default();
-    }
-    if !path.exists() {
-        return Err(CellError::NotStaged(flags.droplet.to_string_lossy().into_owned()));
+        process_types = app.staged_commands;
     }
     let mut content = read(&path)?;
     if process_types.is_empty() {

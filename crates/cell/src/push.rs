@@ -24,7 +24,7 @@ use crate::run;
 use crate::screen::{Event, Screen};
 use crate::stacks::{self, HOST, Stack, Stacks};
 use crate::staging::{self, Order, Staged};
-use crate::state::{AppDirectory, State, Work};
+use crate::state::{AppDirectory, Lock, State, Work};
 use crate::subordinates;
 use crate::warehouse::Warehouse;
 
@@ -70,9 +70,9 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
     enter(&definitions, &flags.stage, context)?;
     for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
-        staged(definition, &flags.stage, &directory, context)?;
+        let app = staged(definition, &flags.stage, &directory, context)?;
         let detach = flags.detach || !is_one;
-        run::start(&directory, flags.stage.bundle.as_deref(), detach, context)?;
+        run::start(&app, &directory, flags.stage.bundle.as_deref(), detach, context)?;
         if context.interrupt.has_happened() {
             return Ok(());
         }
@@ -112,23 +112,29 @@ pub(crate) fn become_root(
     Ok(())
 }
 
-/// Stages what `definition` says, and keeps the app for its next run.
-fn staged(
-    definition: Definition,
-    flags: &Stage,
-    directory: &AppDirectory,
-    context: &Context,
-) -> Result<(), CellError> {
-    let began = Instant::now();
-    for text in &definition.warnings {
-        context.screen.tell(&Event::Warning { text });
-    }
+/// Keeps other cells from changing what is staged, and removes what one left that was killed.
+pub(crate) fn lock(directory: &AppDirectory, context: &Context) -> Result<Lock, CellError> {
     let lock = directory.lock(Work::Staging)?;
     if directory.clean_up(Work::Staging, &lock)? {
         let text =
             format!("What a staging of '{}' left that was killed is removed", directory.name);
         context.screen.tell(&Event::Warning { text: &text });
     }
+    Ok(lock)
+}
+
+/// Stages what `definition` says, and keeps the app for its next run.
+fn staged(
+    definition: Definition,
+    flags: &Stage,
+    directory: &AppDirectory,
+    context: &Context,
+) -> Result<App, CellError> {
+    let began = Instant::now();
+    for text in &definition.warnings {
+        context.screen.tell(&Event::Warning { text });
+    }
+    let lock = lock(directory, context)?;
     let stack = stack(flags.stacks.as_deref(), &definition.app.stack, context)?;
     let mut app = definition.app;
     let _root = walls(&mut app, &stack, flags.isolation, directory, context)?;
@@ -158,10 +164,9 @@ fn staged(
     };
     let mut staged = watched(order, directory, context)?;
     staged.phases.insert("download".to_owned(), milliseconds(downloaded));
-    directory.write(&staged.app)?;
+    directory.write(&staged.app, &lock)?;
     tell(&staged, directory, began, &context.screen);
-    drop(lock);
-    Ok(())
+    Ok(staged.app)
 }
 
 /// The lifecycle bundle.
@@ -211,7 +216,7 @@ fn watched(
 fn tell(staged: &Staged, directory: &AppDirectory, began: Instant, screen: &Screen) {
     screen.tell(&Event::Staged {
         app: &staged.app.name,
-        droplet: &directory.place("droplet.tgz").display().to_string(),
+        droplet: &directory.droplet(&staged.app).display().to_string(),
         buildpack: &staged.detected,
         used_cache: staged.used_cache,
         milliseconds: milliseconds(began.elapsed()),
@@ -229,8 +234,8 @@ fn names(buildpacks: &[Buildpack]) -> String {
     if names.is_empty() { "no buildpacks".to_owned() } else { names.join(", ") }
 }
 
-/// Gives an app its stack and walls; what they lack is told. Its root file system stays until the app is recorded, if
-/// what is returned is kept as long.
+/// Gives an app its stack and walls; what they lack is told. Its root file system stays until the app is recorded, or
+/// runs, if what is returned is kept as long.
 pub(crate) fn walls(
     app: &mut App,
     stack: &Stack,

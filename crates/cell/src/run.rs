@@ -30,26 +30,26 @@ const LAST_WORDS: &str = "last-words";
 /// How long a supervisor may take to answer for the first time.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Runs the app as it was last staged, in the place of what runs of it; tells where it is and follows its log.
+/// Runs the app in the place of what runs of it; tells where it is and follows its log.
 pub(crate) fn start(
+    app: &App,
     directory: &AppDirectory,
     bundle: Option<&str>,
     detach: bool,
     context: &Context,
 ) -> Result<(), CellError> {
-    let app = directory.read()?.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
     stop_if_running(directory, context)?;
     let began = Instant::now();
     let log = directory.place("log");
     let follower = Follower::at_end(&log, &context.screen);
     let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
     let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
-    let mut supervisor = start_supervisor(directory, bundle)?;
+    let mut supervisor = start_supervisor(app, directory, bundle)?;
     let activity = context.screen.begin(format!("Starting {}", app.name));
-    await_health(&app, directory, &mut supervisor, &mut follower, &interrupt)?;
+    await_health(app, directory, &mut supervisor, &mut follower, &interrupt)?;
     drop(activity);
     if !interrupt.has_happened() {
-        tell_running(&app, directory, milliseconds(began.elapsed()), context)?;
+        tell_running(app, directory, milliseconds(began.elapsed()), context)?;
     }
     if let Err(error) = remove_roots(context) {
         let text = format!("Root file systems that may be unused stay: {}", chain(&error));
@@ -84,7 +84,11 @@ fn remove_roots(context: &Context) -> Result<(), CellError> {
 }
 
 /// Starts `cell supervise` in a session of its own.
-fn start_supervisor(directory: &AppDirectory, bundle: Option<&str>) -> Result<Child, CellError> {
+fn start_supervisor(
+    app: &App,
+    directory: &AppDirectory,
+    bundle: Option<&str>,
+) -> Result<Child, CellError> {
     let own = env::current_exe().map_err(CellError::on("this program's own file"))?;
     let mut command = Command::new(own);
     command.arg("supervise").arg(&directory.name);
@@ -92,8 +96,13 @@ fn start_supervisor(directory: &AppDirectory, bundle: Option<&str>) -> Result<Ch
     let path = directory.place(LAST_WORDS);
     let words = File::create(&path).map_err(CellError::on(path.display().to_string()))?;
     // The user's Ctrl-C is for what is in front of them, and whoever reads our output is not to wait for it.
-    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(words);
-    command.spawn().map_err(CellError::on("cell supervise"))
+    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(words);
+    let mut supervisor = command.spawn().map_err(CellError::on("cell supervise"))?;
+    // What runs may differ from what was staged: it is told, not recorded.
+    if let Some(told) = supervisor.stdin.take() {
+        let _its_last_words_say_why = serde_json::to_writer(told, app);
+    }
+    Ok(supervisor)
 }
 
 /// Prints the log until all instances run; an error when one crashed before.

@@ -153,7 +153,7 @@ pub(crate) struct Staged {
     pub(crate) phases: BTreeMap<String, u64>,
 }
 
-/// Stages. `reached` is given what ends the builder early. The old droplet stays until there is a new one.
+/// Stages. `reached` is given what ends the builder early. The old droplet stays until the app is recorded.
 pub(crate) fn stage(order: Order<'_>, reached: impl FnOnce(Reach)) -> Result<Staged, StagingError> {
     let say = |line: &str| order.log.line("STG/0", Stream::Out, line.as_bytes());
     announce_buildpacks(order.buildpacks, say);
@@ -203,7 +203,7 @@ fn stage_in(
     add_builders_phases(container.regular_file(REPORT), &mut phases);
     staged.phases = phases;
     say("Uploading droplet...");
-    let droplet = keep(container, "/tmp/droplet", &order.directory.place("droplet.tgz"))?;
+    let droplet = keep(container, "/tmp/droplet", &order.directory.droplet(order.app))?;
     say("Uploading build artifacts cache...");
     let cache = keep(container, "/tmp/output-cache", &cache)?;
     say(&format!("Uploaded build artifacts cache ({})", Size(cache)));

@@ -7,11 +7,12 @@
 //! served/           what the built-in file server serves; beside it its lock and the port it had last
 //! roots/            unpacked root file systems of stacks, and what they are from
 //! apps/NAME/staged, running          held while the app is staged, and by its supervisor while it runs
-//! apps/NAME/app.json                 what runs, with the values of services: 0600
-//! apps/NAME/droplet.tgz, result.json, staging_report.json, cache-STACK.tgz, log
+//! apps/NAME/app.json                 what was staged, with the values of services: 0600
+//! apps/NAME/droplet-VERSION.tgz      its droplet: the version stands in app.json
+//! apps/NAME/result.json, staging_report.json, cache-STACK.tgz, log
 //! apps/NAME/key, key.pub, known_hosts   of SSH: 0600
 //! apps/NAME/control, last-words      the supervisor's socket, and why it ended
-//! apps/NAME/staging/, instances/     containers, only while in use
+//! apps/NAME/staging/, instances/     containers, only while in use; beside those that run their droplet
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -35,6 +36,8 @@ const HOMES: [(&str, &str); 3] =
 
 /// What is kept of an app.
 const RECORD: &str = "app.json";
+/// What its droplets' names begin with.
+const DROPLET: &str = "droplet-";
 
 /// What names of directories may be.
 pub(crate) const NAMES: &str = "use letters, digits, blanks, '.', '-' and '_', at most 100, and begin with neither '.' nor '-'";
@@ -236,8 +239,11 @@ impl AppDirectory {
         matches!(self.lock(work), Err(StateError::Busy(_)))
     }
 
-    /// Removes what a cell that was killed left of its work; whether there was something.
+    /// Removes what a cell that was killed left of its work; whether there were containers.
     pub(crate) fn clean_up(&self, work: Work, _held: &Lock) -> Result<bool, StateError> {
+        if work == Work::Staging {
+            self.remove_droplets(self.read()?.as_ref())?;
+        }
         let path = self.place(work.containers());
         let was_there = path.exists();
         remains::remove(&path).map_err(FileError::on("remove", &path))?;
@@ -253,12 +259,34 @@ impl AppDirectory {
             .map_err(|source| StateError::Record { path, source })
     }
 
-    /// Keeps the app for the next run, whole or not at all. It holds the values of services: 0600.
-    pub(crate) fn write(&self, app: &App) -> Result<(), StateError> {
+    /// Keeps the app, whose droplet is there, in the place of what was staged before, whole or not at all. It holds the
+    /// values of services: 0600.
+    pub(crate) fn write(&self, app: &App, _held: &Lock) -> Result<(), StateError> {
         let path = self.place(RECORD);
         let text = serde_json::to_vec_pretty(app)
             .map_err(|source| StateError::Record { path: path.clone(), source })?;
-        write_private(&path, &text)
+        write_private(&path, &text)?;
+        self.remove_droplets(Some(app))
+    }
+
+    /// The droplet of this version of the app.
+    pub(crate) fn droplet(&self, app: &App) -> PathBuf {
+        self.place(&format!("{DROPLET}{}.tgz", app.version))
+    }
+
+    /// Removes all droplets but that of `staged`: those before it, and those that were never recorded.
+    fn remove_droplets(&self, staged: Option<&App>) -> Result<(), StateError> {
+        let kept = staged.map(|app| self.droplet(app));
+        for entry in fs::read_dir(&self.path).map_err(FileError::on("read", &self.path))? {
+            let entry = entry.map_err(FileError::on("read", &self.path))?;
+            let path = entry.path();
+            if entry.file_name().as_bytes().starts_with(DROPLET.as_bytes())
+                && Some(&path) != kept.as_ref()
+            {
+                fs::remove_file(&path).map_err(FileError::on("remove", path))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -271,7 +299,8 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StateError>
     Ok(file::write(path, bytes)?)
 }
 
-fn make_directory(path: &Path) -> Result<(), FileError> {
+/// Makes a directory that only its owner may enter, and those above it.
+pub(crate) fn make_directory(path: &Path) -> Result<(), FileError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(FileError::on("mkdir", path))
 }

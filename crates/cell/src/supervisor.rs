@@ -2,6 +2,8 @@
 //!
 //! It is a process of its own, so that an app outlives the `cell push` that began it.
 
+use std::fs;
+use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use lifecycle::architecture::Architecture;
+use lifecycle::file::FileError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -24,7 +27,7 @@ use crate::push::Context;
 use crate::recipe::KeyPair;
 use crate::restart::Crashes;
 use crate::roots::Root;
-use crate::state::Work;
+use crate::state::{self, AppDirectory, Work};
 use crate::stopper::Stopper;
 use crate::warehouse::Warehouse;
 
@@ -37,6 +40,8 @@ pub(crate) struct Common {
     pub(crate) directory: PathBuf,
     /// The unpacked lifecycle bundle.
     pub(crate) lifecycle: PathBuf,
+    /// The app's droplet.
+    pub(crate) droplet: PathBuf,
     /// The keys of its SSH servers.
     pub(crate) keys: KeyPair,
     /// Its log.
@@ -53,16 +58,18 @@ struct Kept {
     thread: JoinHandle<()>,
 }
 
-/// `cell supervise`: keeps the app running until it is stopped.
+/// `cell supervise`: keeps the app that standard input tells running until it is stopped.
 pub(crate) fn supervise(
     name: &str,
     bundle: Option<&str>,
     context: &Context,
 ) -> Result<(), CellError> {
     let directory = context.state.app(name)?;
-    let app = directory.read()?.ok_or_else(|| CellError::NotStaged(name.to_owned()))?;
+    let app: App = serde_json::from_reader(io::stdin())
+        .map_err(|error| CellError::on("the app on standard input")(error.into()))?;
     let lock = directory.lock(Work::Running)?;
     directory.clean_up(Work::Running, &lock)?;
+    let droplet = own_droplet(&directory, &app)?;
     let warehouse = Warehouse::open(&context.state, &context.environment)?;
     let architecture = app.architecture.as_deref();
     let architecture = architecture.map_or_else(Architecture::own, Architecture::named);
@@ -73,6 +80,7 @@ pub(crate) fn supervise(
         app,
         directory: directory.path.clone(),
         lifecycle: held.path().to_owned(),
+        droplet,
         keys: keys::of(&directory)?,
         log: Log::open(&directory.place("log")).map_err(CellError::on("the app's log"))?,
     };
@@ -87,6 +95,15 @@ pub(crate) fn supervise(
     });
     keep(&common, &listener);
     Ok(())
+}
+
+/// The app's droplet beside its instances, where it stays whatever is staged meanwhile, and goes with them.
+fn own_droplet(directory: &AppDirectory, app: &App) -> Result<PathBuf, CellError> {
+    let instances = directory.place(Work::Running.containers());
+    state::make_directory(&instances)?;
+    let (staged, own) = (directory.droplet(app), instances.join("droplet.tgz"));
+    fs::hard_link(&staged, &own).map_err(FileError::on("link", staged))?;
+    Ok(own)
 }
 
 /// Keeps the app running until someone asks `listener` to stop it.
@@ -143,7 +160,7 @@ impl Kept {
             index,
             directory: common.directory.join("instances").join(name),
             lifecycle: common.lifecycle.clone(),
-            droplet: common.directory.join("droplet.tgz"),
+            droplet: common.droplet.clone(),
             keys: common.keys.clone(),
             log: common.log.clone(),
         };

@@ -63,7 +63,13 @@ fn root_a_disk_that_an_app_fills_is_named_and_the_droplet_of_before_stays() {
     let path = app.to_str().unwrap();
     let push = ["push", path, "--detach"];
     machine.cell(&push).succeeds();
-    let droplet = fs::read(machine.place("droplet.tgz")).unwrap();
+    let droplet = || {
+        let own = fs::read(machine.place("app.json")).unwrap();
+        let own: serde_json::Value = serde_json::from_slice(&own).unwrap();
+        fs::read(machine.place(&format!("droplet-{}.tgz", own["version"].as_str().unwrap())))
+            .unwrap()
+    };
+    let before = droplet();
     fs::write(disk.0.join("filler"), vec![1; 3 << 20]).unwrap();
     fs::write(app.join("note"), "after").unwrap();
     let disk_stat = nix::sys::statvfs::statvfs(&disk.0).unwrap();
@@ -81,7 +87,7 @@ fn root_a_disk_that_an_app_fills_is_named_and_the_droplet_of_before_stays() {
             error.contains("no space left on device") || error.contains("STG: Exited"),
             "{error}"
         );
-        assert_eq!(fs::read(machine.place("droplet.tgz")).unwrap(), droplet);
+        assert_eq!(droplet(), before);
         assert!(!machine.place("staging").exists());
         let log = machine.log();
         assert!(error.contains("no space left") || log.contains("no space left"), "{log}");

@@ -12,3 +12,4 @@ mod processes;
 mod pushing;
 mod recovery;
 mod terminal;
+mod versions;

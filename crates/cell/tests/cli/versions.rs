@@ -1,0 +1,102 @@
+//! What was staged, and what runs of it: each has a droplet and settings that belong together.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::machine::{Machine, eventually};
+
+/// An app whose first words are its version twice: as its environment has it, and as its files have it.
+fn write(machine: &Machine, version: &str) -> PathBuf {
+    let manifest = format!(
+        "applications: [{{name: shop, env: {{NOTE: {version}}}, health-check-type: process}}]"
+    );
+    machine.app(&[
+        ("Procfile", "web: echo $NOTE and $(cat note); echo $$ >../pid; exec sleep 600\n"),
+        ("note", version),
+        ("manifest.yml", &manifest),
+    ])
+}
+
+/// What each start of it said.
+fn said(machine: &Machine) -> Vec<String> {
+    let own = |line: &str| line.split_once("[APP/PROC/WEB/0] OUT ").map(|it| it.1.to_owned());
+    machine.log().lines().filter_map(own).filter(|it| it.contains(" and ")).collect()
+}
+
+fn droplets(machine: &Machine) -> Vec<PathBuf> {
+    let entries = fs::read_dir(machine.place("")).into_iter().flatten().filter_map(Result::ok);
+    let is_droplet = |path: &PathBuf| {
+        path.file_name().is_some_and(|it| it.to_string_lossy().starts_with("droplet"))
+    };
+    entries.map(|it| it.path()).filter(is_droplet).collect()
+}
+
+/// Such a start had the new droplet with the old environment.
+#[test]
+fn what_crashes_is_started_again_as_it_was_whatever_was_staged_meanwhile() {
+    let machine = Machine::new();
+    let app = write(&machine, "first");
+    let path = app.to_str().unwrap();
+    machine.cell(&["push", path, "--detach"]).succeeds();
+    write(&machine, "second");
+    machine.cell(&["stage", path]).succeeds();
+    assert_eq!(droplets(&machine).len(), 1, "what was staged before is not kept");
+    let pid = machine.place("instances/web-0/home/vcap/pid");
+    eventually("it runs", || said(&machine).len() == 1 && pid.exists());
+    let pid = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    eventually("it runs again", || said(&machine).len() == 2);
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    eventually("what was staged runs", || said(&machine).len() == 3);
+    assert_eq!(said(&machine), ["first and first", "first and first", "second and second"]);
+    machine.cell(&["stop", "shop"]).succeeds();
+    assert!(!machine.place("instances").exists());
+}
+
+/// The old settings were run with the new droplet.
+#[test]
+fn a_staging_that_is_killed_once_it_has_its_droplet_leaves_what_was_staged_before() {
+    let machine = Machine::new();
+    let app = write(&machine, "first");
+    let path = app.to_str().unwrap();
+    machine.cell(&["stage", path]).succeeds();
+    let before = droplets(&machine);
+    write(&machine, "second");
+    // Its container takes a while to go.
+    many_files(&app.join("files"));
+    let mut stage = machine.start(&["stage", path]);
+    while droplets(&machine) == before && stage.try_wait().unwrap().is_none() {}
+    let _ended_already = stage.kill();
+    stage.wait().unwrap();
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    eventually("it runs", || !said(&machine).is_empty());
+    assert!(["first and first", "second and second"].contains(&said(&machine)[0].as_str()));
+    machine.cell(&["stop", "shop"]).succeeds();
+    machine.cell(&["stage", path]).succeeds();
+    assert_eq!(droplets(&machine).len(), 1);
+}
+
+fn many_files(directory: &Path) {
+    fs::create_dir(directory).unwrap();
+    for number in 0..5000 {
+        fs::write(directory.join(number.to_string()), "").unwrap();
+    }
+}
+
+/// The next run had it as well.
+#[test]
+fn a_command_given_for_a_run_is_for_that_run_alone() {
+    let machine = Machine::new();
+    let app = write(&machine, "first");
+    machine.cell(&["stage", app.to_str().unwrap()]).succeeds();
+    let otherwise = "echo otherwise and so; exec sleep 600";
+    machine.cell(&["run", "shop", "--detach", "-c", otherwise]).succeeds();
+    eventually("it runs otherwise", || said(&machine) == ["otherwise and so"]);
+    machine.cell(&["run", "shop", "--detach"]).succeeds();
+    eventually("it runs", || said(&machine).len() == 2);
+    assert_eq!(said(&machine)[1], "first and first");
+    machine.cell(&["stop", "shop"]).succeeds();
+}
