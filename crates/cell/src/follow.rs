@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+
+use lifecycle::file;
 
 use crate::command_line::Logs;
 use crate::error::CellError;
@@ -70,7 +71,8 @@ impl Follower {
                 self.screen.log(&self.last);
                 self.partial.clear();
             }
-            if !self.was_replaced()? {
+            // Another one may have its name by now.
+            if file::is_at(reader.get_ref(), &self.path) {
                 return Ok(());
             }
             self.reader = None;
@@ -99,15 +101,5 @@ impl Follower {
             }
         }
         Ok(())
-    }
-
-    /// Whether another file has the log's name now.
-    fn was_replaced(&self) -> io::Result<bool> {
-        let Some(reader) = &self.reader else { return Ok(false) };
-        let own = reader.get_ref().metadata()?;
-        Ok(self
-            .path
-            .metadata()
-            .is_ok_and(|there| (there.dev(), there.ino()) != (own.dev(), own.ino())))
     }
 }

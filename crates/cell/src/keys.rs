@@ -25,7 +25,11 @@ pub enum KeyError {
     Make(String),
 }
 
-/// The app's keys, made when it has none. `key` holds the private one, `key.pub` the public one.
+/// What SSH clients are told that an app's servers are called, for their addresses change.
+pub(crate) const HOST: &str = "piecrust";
+
+/// The app's keys, made when it has none. `key` holds the private one, `key.pub` the public one, `known_hosts` that
+/// for clients, as [`HOST`]'s.
 pub(crate) fn of(directory: &AppDirectory) -> Result<KeyPair, KeyError> {
     let (private, public) = (directory.place("key"), directory.place("key.pub"));
     if let (Some(private), Some(public)) = (file::read(&private)?, file::read(&public)?) {
@@ -33,6 +37,8 @@ pub(crate) fn of(directory: &AppDirectory) -> Result<KeyPair, KeyError> {
         return Ok(KeyPair { private: text(private), public: text(public).trim().to_owned() });
     }
     let keys = make()?;
+    let known_hosts = format!("{HOST} {}\n", keys.public);
+    write_private(&directory.place("known_hosts"), known_hosts.as_bytes())?;
     write_private(&public, keys.public.as_bytes())?;
     write_private(&private, keys.private.as_bytes())?;
     Ok(keys)

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use lifecycle::file;
 use serde::Serialize;
 
 /// A line is cut here, in bytes.
@@ -120,18 +121,23 @@ impl Log {
 impl LogFile {
     /// One write a line, so that readers see whole lines.
     fn append(&mut self, line: &[u8]) {
-        if self.size > LARGEST_FILE {
-            let _next_time = self.rotate();
-        }
+        let _next_time = self.make_room();
         if self.file.write_all(line).is_ok() {
             self.size += line.len() as u64;
         }
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        fs::rename(&self.path, self.path.with_extension("1"))?;
+    /// Begins a new file where this one is too large, or where another process has begun one.
+    fn make_room(&mut self) -> io::Result<()> {
+        let is_current = file::is_at(&self.file, &self.path);
+        if is_current && self.size <= LARGEST_FILE {
+            return Ok(());
+        }
+        if is_current {
+            fs::rename(&self.path, self.path.with_extension("1"))?;
+        }
         self.file = open(&self.path)?;
-        self.size = 0;
+        self.size = self.file.metadata()?.len();
         Ok(())
     }
 }
@@ -231,6 +237,20 @@ mod tests {
             ("STG/0", Stream::Error, "[x] y", written.clone())
         );
         assert_eq!(Line::parse("anything [else] there"), None);
+    }
+
+    /// Its lines went to the old one, which nobody reads, and then nowhere.
+    #[test]
+    fn who_writes_to_a_log_that_another_process_began_anew_goes_on_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = Log::open(&path).unwrap();
+        log.line("CELL/0", Stream::Out, b"one");
+        fs::rename(&path, directory.path().join("log.1")).unwrap();
+        fs::write(&path, "begun\n").unwrap();
+        log.line("CELL/0", Stream::Out, b"two");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("begun\n") && text.ends_with(" two\n"), "{text}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub(crate) const HOME: &str = "/home/vcap";
 /// Open files a process may have.
 pub(crate) const FILE_DESCRIPTORS: u64 = 16_384;
 /// From one start-up check to the next, in milliseconds.
-const STARTUP_INTERVAL: u64 = 2000;
+pub(crate) const STARTUP_INTERVAL: u64 = 2000;
 
 /// One program to start in a container.
 #[derive(Debug, Clone, PartialEq, Eq)]

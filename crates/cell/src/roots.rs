@@ -3,14 +3,14 @@
 
 pub(crate) mod unused;
 
-use std::fs::{self, DirBuilder, File, Metadata, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, lchown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use lifecycle::download::Checksum;
-use lifecycle::file::FileError;
+use lifecycle::file::{self, FileError};
 use nix::fcntl::{Flock, FlockArg};
 use walkdir::WalkDir;
 
@@ -69,7 +69,7 @@ impl Root {
             let directory = File::open(&path).map_err(FileError::on("open", &path))?;
             let used = locked(directory, &path, FlockArg::LockShared)?;
             // It may have been removed after it was opened; another one may be in its place.
-            if is_at(&used, &path) {
+            if file::is_at(&used, &path) {
                 return Ok(Self { path, _used: used });
             }
         }
@@ -78,12 +78,6 @@ impl Root {
 
 fn locked(file: File, path: &Path, how: FlockArg) -> Result<Flock<File>, FileError> {
     Flock::lock(file, how).map_err(|(_, errno)| FileError::on("lock", path)(errno.into()))
-}
-
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |of: io::Result<Metadata>| of.map(|found| (found.dev(), found.ino())).ok();
-    let own = identity(file.metadata());
-    own.is_some() && own == identity(fs::metadata(path))
 }
 
 /// Unpacks `source` to a directory below `roots`, named by what it holds, unless it is there; `begin` is called
@@ -208,7 +202,7 @@ fn prepare(root: &Path, source: &Path) -> Result<(), RootError> {
     for name in FILES {
         let path = root.join(name);
         if !fs::symlink_metadata(&path).is_ok_and(|found| found.is_file()) {
-            lifecycle::file::create(&path, b"").map_err(FileError::on("write", &path))?;
+            file::create(&path, b"").map_err(FileError::on("write", &path))?;
         }
     }
     fs::set_permissions(root, Permissions::from_mode(0o755))

@@ -2,7 +2,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::net::Ipv4Addr;
 use std::process::Command;
 
 use crate::command_line::Ssh;
@@ -11,7 +10,7 @@ use crate::error::CellError;
 use crate::keys;
 use crate::push::Context;
 use crate::shell_words::quoted;
-use crate::state::write_private;
+use crate::state::AppDirectory;
 
 /// With the app's key and no file of the user's.
 pub(crate) fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
@@ -25,10 +24,6 @@ pub(crate) fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
         process: flags.process.clone(),
         index: flags.instance,
     })?;
-    let known = directory.place("known_hosts");
-    let address = format!("[{}]:{}", Ipv4Addr::LOCALHOST, report.status.ssh_port);
-    let line = format!("{address} {}\n", keys::of(&directory).map_err(CellError::from)?.public);
-    write_private(&known, line.as_bytes())?;
     let mut command = Command::new("ssh");
     command.args([
         "-F",
@@ -43,8 +38,9 @@ pub(crate) fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
         "-o",
         "ConnectionAttempts=10",
     ]);
-    command.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", known.display()));
-    command.arg("-i").arg(directory.place("key"));
+    command.arg("-o").arg(format!("HostKeyAlias={}", keys::HOST));
+    command.arg("-o").arg(format!("UserKnownHostsFile=\"{}\"", literal(&directory, "known_hosts")));
+    command.arg("-i").arg(literal(&directory, "key"));
     command.args(["-p", &report.status.ssh_port.to_string(), "vcap@127.0.0.1"]);
     if !flags.command.is_empty() {
         command.arg("--").arg(shell_text(&flags.command));
@@ -57,6 +53,11 @@ pub(crate) fn ssh(flags: &Ssh, context: &Context) -> Result<(), CellError> {
         Some(0) => Ok(()),
         code => Err(CellError::Ssh(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(255))),
     }
+}
+
+/// A file of the app's as `ssh` reads the same path: to it, `%` begins a word of its own.
+fn literal(directory: &AppDirectory, name: &str) -> String {
+    directory.place(name).display().to_string().replace('%', "%%")
 }
 
 /// What the shell there reads: one word as it is; several as they are typed here, which `ssh` would join by blanks.

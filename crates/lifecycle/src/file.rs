@@ -1,9 +1,9 @@
 //! Whole files in and out, with errors that name the call and the path as Go does:
 //! `open /x: permission denied`, `read /x: is a directory`.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -33,6 +33,13 @@ impl FileError {
         let path = path.into();
         move |cause| Self { call, path, cause }
     }
+}
+
+/// Whether `path` names this very file or directory, links followed: another may be in its place by now, or nothing.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |of: io::Result<Metadata>| of.map(|found| (found.dev(), found.ino())).ok();
+    let own = identity(file.metadata());
+    own.is_some() && own == identity(fs::metadata(path))
 }
 
 /// The whole file; `None` if there is none, a link that leads nowhere included. Never waits: a pipe
@@ -93,7 +100,7 @@ fn permit(directory: &Path) {
 /// and files in directories that are not ours to write to are overwritten in place.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let old = fs::metadata(path).ok();
-    if old.as_ref().is_some_and(fs::Metadata::is_dir) {
+    if old.as_ref().is_some_and(Metadata::is_dir) {
         return Err(FileError::on("open", path)(Errno::EISDIR.into()));
     }
     if old.as_ref().is_some_and(|old| !old.is_file()) {
@@ -121,7 +128,7 @@ pub fn neighbour(path: &Path) -> (PathBuf, PathBuf) {
 fn replace(
     mut file: File,
     partial: &Path,
-    (target, old): (&Path, Option<fs::Metadata>),
+    (target, old): (&Path, Option<Metadata>),
     bytes: &[u8],
 ) -> Result<(), (&'static str, io::Error)> {
     file.write_all(bytes).map_err(|cause| ("write", cause))?;

@@ -2,11 +2,12 @@
 //! (platform contract, 5.4).
 
 use std::thread;
+use std::time::Duration;
 
 use super::status::{State, change};
 use super::{Ending, Event, Life};
 use crate::app::Check;
-use crate::health::Verdict;
+use crate::health::{self, Verdict};
 use crate::recipe::{self, Phase};
 
 impl Life<'_> {
@@ -16,15 +17,16 @@ impl Life<'_> {
             return false;
         };
         let sender = self.sender.clone();
-        match self.container.check(&action) {
-            Ok(check) => {
-                self.checks.push(check.reach());
-                thread::spawn(move || sender.send(Event::Checked(phase, check.wait())));
+        let started = self.container.check(&action);
+        self.checks.extend(started.as_ref().ok().map(health::Check::reach));
+        thread::spawn(move || {
+            let verdict = started.map_or_else(|failed| failed, health::Check::wait);
+            if phase == Phase::UntilReady && !verdict.passed {
+                // It waits for readiness itself, so that something is wrong; and the next one begins at once.
+                thread::sleep(Duration::from_millis(recipe::STARTUP_INTERVAL));
             }
-            Err(verdict) => {
-                let _nobody_waits = sender.send(Event::Checked(phase, verdict));
-            }
-        }
+            sender.send(Event::Checked(phase, verdict))
+        });
         true
     }
 
@@ -51,7 +53,10 @@ impl Life<'_> {
                 self.plan.cell("Container passed the readiness health check. Container marked ready and added to route pool.");
                 self.begin_readiness(Phase::Readiness);
             }
-            (Phase::UntilReady, false) => self.begin_readiness(Phase::UntilReady),
+            (Phase::UntilReady, false) => {
+                self.plan.health(&verdict.text);
+                self.begin_readiness(Phase::UntilReady);
+            }
             (Phase::Readiness, _) => {
                 change(self.status, |it| it.ready = false);
                 self.plan.health(&verdict.text);

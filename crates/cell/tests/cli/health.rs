@@ -1,5 +1,8 @@
 //! What health checks and crashes make of an instance.
 
+use std::fs;
+use std::time::Instant;
+
 use crate::machine::{Machine, eventually};
 
 #[test]
@@ -104,6 +107,32 @@ pub(crate) fn becomes_unhealthy(machine: &Machine) {
         assert!(log.contains(line), "no {line}: {log}");
     }
     assert_eq!(log.matches("Container became healthy").count(), 2, "{log}");
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+/// The next one began at once, and the log said nothing.
+#[test]
+fn a_readiness_check_that_cannot_be_started_is_told_and_tried_again_after_a_while() {
+    let machine = Machine::new();
+    let set = push_server(
+        &machine,
+        "health-check-invocation-timeout: 30, readiness-health-check-type: http, \
+         readiness-health-check-interval: 1, readiness-health-check-invocation-timeout: 30",
+    );
+    let is_ready = || machine.cell(&["ps", "--json"]).succeeds().events()[0]["ready"] == true;
+    eventually("it is ready", is_ready);
+    let programs = machine.place("instances/web-0/tmp/lifecycle");
+    fs::rename(&programs, programs.with_extension("away")).unwrap();
+    let began = Instant::now();
+    set("503");
+    let failures = || machine.log().matches("[HEALTH/0] ERR Failed to invoke process: ").count();
+    eventually("it was tried twice", || failures() >= 2);
+    let tries = failures();
+    let pauses = began.elapsed().as_secs() / 2;
+    assert!(tries as u64 <= pauses + 1, "{}", machine.log());
+    fs::rename(programs.with_extension("away"), &programs).unwrap();
+    set("200");
+    eventually("it is ready again", is_ready);
     machine.cell(&["stop", "shop"]).succeeds();
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crate::machine::{Machine, eventually, get};
 
@@ -55,6 +56,26 @@ fn an_app_is_pushed_asked_entered_changed_and_stopped() {
         .collect();
     assert!(!left.iter().any(|name| name == "instances" || name == "staging"), "{left:?}");
     machine.cell(&["run", "shop", "--detach"]).succeeds();
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
+/// Each made its own server the only one that was known: of sixteen, six met the other's.
+#[test]
+fn shells_in_two_instances_may_be_opened_at_once() {
+    let machine = Machine::new();
+    let app = machine.app(&[("index.html", "here"), ("Staticfile", "")]);
+    machine.cell(&["push", app.to_str().unwrap(), "-i", "2", "--detach"]).succeeds();
+    for _ in 0..5 {
+        thread::scope(|scope| {
+            for index in ["0", "1"] {
+                let words = ["ssh", "shop", "-i", index, "--", "echo $CF_INSTANCE_INDEX"];
+                let machine = &machine;
+                scope.spawn(move || {
+                    assert_eq!(machine.cell(&words).succeeds().out(), format!("{index}\n"));
+                });
+            }
+        });
+    }
     machine.cell(&["stop", "shop"]).succeeds();
 }
 

@@ -217,6 +217,7 @@ fn client(machine: &Machine, program: &str) -> Command {
     ]);
     command.arg(machine.place("key")).arg("-o");
     command.arg(format!("UserKnownHostsFile={}", machine.place("known_hosts").display()));
+    command.args(["-o", "HostKeyAlias=piecrust"]);
     command.arg("-o").arg(format!("Port={}", ports[1]["internal"]));
     command
 }
