@@ -17,19 +17,42 @@ use crate::{Running, Staged, program, tool};
 const ROOT_OUTSIDE: u32 = u32::MAX - 2;
 
 /// What the platform's filter refuses with EPERM, not ENOSYS.
-const REFUSED: [&str; 11] = [
+const REFUSED: [&str; 32] = [
+    "add_key",
+    "bpf",
     "close_range",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
     "membarrier",
     "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pidfd_getfd",
     "pidfd_open",
     "pidfd_send_signal",
+    "pivot_root",
+    "process_vm_readv",
+    "process_vm_writev",
+    "request_key",
     "rseq",
     "setns",
+    "umount2",
     "unshare",
+    "userfaultfd",
 ];
+/// What it refuses of `clone` with EPERM, flag by flag: namespaces (mnt, cgroup, uts, ipc, user, pid, net).
+const NAMESPACES: [u64; 7] = [1 << 17, 1 << 25, 1 << 26, 1 << 27, 1 << 28, 1 << 29, 1 << 30];
 
 /// A container that runs, with nothing but a waiting init in it. Gone when dropped, with its
 /// processes, mounts and cgroups; should the test be killed, init reads its end and all ends with it.
@@ -135,10 +158,7 @@ impl Container {
                 "namespaces": namespaces.map(|kind| json!({ "type": kind })),
                 "cgroupsPath": format!("/{}", self.name),
                 "resources": { "memory": { "limit": 1 << 30 }, "pids": { "limit": 1024 } },
-                "seccomp": { "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
-                    { "names": REFUSED, "action": "SCMP_ACT_ERRNO", "errnoRet": 1 },
-                    { "names": ["clone3"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38 },
-                ] },
+                "seccomp": { "defaultAction": "SCMP_ACT_ALLOW", "syscalls": refused_calls() },
             },
         })
     }
@@ -242,6 +262,18 @@ impl Drop for Container {
         let done = deleted.is_ok_and(|status| status.success());
         assert!(done || std::thread::panicking(), "{} is still there", self.name);
     }
+}
+
+fn refused_calls() -> Vec<Value> {
+    let call = |names: &[&str], errno| json!({ "names": names, "action": "SCMP_ACT_ERRNO", "errnoRet": errno });
+    let with_flag = |flag| {
+        let mut call = call(&["clone"], 1);
+        call["args"] =
+            json!([{ "index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ" }]);
+        call
+    };
+    let of_clone = NAMESPACES.into_iter().map(with_flag);
+    [call(&REFUSED, 1), call(&["clone3"], 38)].into_iter().chain(of_clone).collect()
 }
 
 fn mount(kind: &str, inside: &str, options: &[&str]) -> Value {

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use nix::libc;
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
     Arch, Linux, LinuxBuilder, LinuxIdMapping, LinuxIdMappingBuilder, LinuxMemoryBuilder,
     LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxPidsBuilder, LinuxResources,
-    LinuxResourcesBuilder, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompBuilder,
-    LinuxSyscallBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, Process,
-    ProcessBuilder, RootBuilder, Spec, SpecBuilder, UserBuilder, get_default_maskedpaths,
-    get_default_readonly_paths,
+    LinuxResourcesBuilder, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder,
+    LinuxSeccompBuilder, LinuxSeccompOperator, LinuxSyscallBuilder, Mount, MountBuilder,
+    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    UserBuilder, get_default_maskedpaths, get_default_readonly_paths,
 };
 
 use super::ids::{Ids, Range, VCAP};
@@ -18,18 +19,49 @@ use crate::recipe::HOME;
 /// Processes and threads a container may have (platform contract, 3.1).
 const PROCESSES: i64 = 1024;
 /// What the platform's filter refuses with EPERM.
-const REFUSED: [&str; 11] = [
+const REFUSED: [&str; 32] = [
+    "add_key",
+    "bpf",
     "close_range",
+    "fsconfig",
+    "fsmount",
+    "fsopen",
+    "fspick",
     "io_uring_enter",
     "io_uring_register",
     "io_uring_setup",
+    "kexec_file_load",
+    "kexec_load",
+    "keyctl",
     "membarrier",
     "mount",
+    "mount_setattr",
+    "move_mount",
+    "open_by_handle_at",
+    "open_tree",
+    "perf_event_open",
+    "pidfd_getfd",
     "pidfd_open",
     "pidfd_send_signal",
+    "pivot_root",
+    "process_vm_readv",
+    "process_vm_writev",
+    "request_key",
     "rseq",
     "setns",
+    "umount2",
     "unshare",
+    "userfaultfd",
+];
+/// ... and what it refuses of `clone`: namespaces. Processes and threads need none of these flags.
+const NAMESPACES: [i32; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
 ];
 /// ... and what it says it has not: the C library then does without.
 const UNKNOWN: [&str; 1] = ["clone3"];
@@ -203,19 +235,27 @@ fn resources(limits: Limits<'_>) -> Result<LinuxResources, OciSpecError> {
 
 /// The platform's list of what is allowed, inverted (its contract, 14).
 fn seccomp() -> Result<LinuxSeccomp, OciSpecError> {
-    let refuse = |names: &[&str], errno: u32| {
+    let refuse = |names: &[&str], errno: i32| {
         LinuxSyscallBuilder::default()
             .names(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>())
             .action(LinuxSeccompAction::ScmpActErrno)
-            .errno_ret(errno)
-            .build()
+            .errno_ret(errno.cast_unsigned())
     };
+    let mut calls =
+        vec![refuse(&REFUSED, libc::EPERM).build()?, refuse(&UNKNOWN, libc::ENOSYS).build()?];
+    for flag in NAMESPACES {
+        let flag = u64::from(flag.cast_unsigned());
+        let is_set = LinuxSeccompArgBuilder::default()
+            .index(0_usize)
+            .op(LinuxSeccompOperator::ScmpCmpMaskedEq)
+            .value(flag)
+            .value_two(flag)
+            .build()?;
+        calls.push(refuse(&["clone"], libc::EPERM).args([is_set]).build()?);
+    }
     let mut seccomp = LinuxSeccompBuilder::default()
         .default_action(LinuxSeccompAction::ScmpActAllow)
-        .syscalls([
-            refuse(&REFUSED, nix::libc::EPERM.cast_unsigned())?,
-            refuse(&UNKNOWN, nix::libc::ENOSYS.cast_unsigned())?,
-        ])
+        .syscalls(calls)
         .build()?;
     // Programs for the smaller machines that the kernel runs as well would otherwise be killed.
     seccomp.set_architectures(match std::env::consts::ARCH {
@@ -264,6 +304,15 @@ mod tests {
         assert_eq!(seccomp["defaultAction"], "SCMP_ACT_ALLOW");
         let answers = [&seccomp["syscalls"][0], &seccomp["syscalls"][1]];
         assert_eq!(answers.map(|it| it["errnoRet"].as_u64().unwrap()), [1, 38]);
+        let of_clone = &seccomp["syscalls"].as_array().unwrap()[2..];
+        let flags = of_clone.iter().map(|it| {
+            let arg = &it["args"][0];
+            assert_eq!((&it["names"], &it["errnoRet"]), (&json!(["clone"]), &json!(1)));
+            assert_eq!((&arg["index"], &arg["op"]), (&json!(0), &json!("SCMP_CMP_MASKED_EQ")));
+            assert_eq!(arg["value"], arg["valueTwo"]);
+            arg["value"].as_u64().unwrap()
+        });
+        assert_eq!(flags.fold(0, |all, flag| all | flag), 0x7E02_0000);
         // What the crate gives by default would be more.
         let process = &spec["process"];
         assert_eq!(process["noNewPrivileges"], true);
