@@ -18,6 +18,8 @@ pub(crate) const HOST: &str = "host";
 
 /// The entry of `releases` that fills in what others leave open.
 const DEFAULTS: &str = "$defaults";
+/// What kubecf knows of a release beside: passed over, and said.
+const ELSEWHERE: [&str; 6] = ["condition", "file", "sha1", "stemcell", "url", "version"];
 
 /// Why a `stacks.yml` can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +84,7 @@ pub(crate) fn read(text: &[u8], directory: &Path) -> Result<Stacks, StacksError>
             return Err(top.misfit("stacks", &problem).into());
         }
         let mut fields = top.within(&format!("stacks.{name}"), entry)?;
-        read.stacks.push(stack(name, &mut fields, directory)?);
+        read.stacks.push(stack(name, &mut fields, directory, &mut read.warnings)?);
         read.warnings.extend(fields.warnings(&[]));
     }
     read.warnings.extend(top.warnings(&[]));
@@ -100,10 +102,15 @@ fn names(document: &Node) -> Vec<String> {
     entries.into_iter().map(|(name, _)| name).collect()
 }
 
-fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, FieldError> {
+fn stack(
+    name: String,
+    fields: &mut Fields,
+    directory: &Path,
+    warnings: &mut Vec<String>,
+) -> Result<Stack, FieldError> {
     let architecture = fields.text("architecture")?;
     let rootfs = fields.text("rootfs")?.map(PathBuf::from);
-    let releases = Releases::take(fields, &name, directory)?;
+    let releases = Releases::take(fields, &name, directory, warnings)?;
     let mut order: Vec<String> = Vec::new();
     for list in ["install_buildpacks_prepend", "install_buildpacks", "install_buildpacks_append"] {
         for short_name in fields.texts(list)?.unwrap_or_default() {
@@ -112,6 +119,11 @@ fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, F
             }
         }
     }
+    let of_none = releases.of_none(&order).map(|it| {
+        let place = fields.below(&format!("releases.{it}"));
+        format!("stacks.yml: {place} is of no buildpack of the stack; it is passed over")
+    });
+    warnings.extend(of_none);
     Ok(Stack {
         description: fields.text("description")?.unwrap_or_default(),
         rootfs: rootfs.filter(|path| path.as_os_str() != HOST).map(|path| directory.join(path)),
@@ -126,24 +138,28 @@ fn stack(name: String, fields: &mut Fields, directory: &Path) -> Result<Stack, F
 struct Releases<'a> {
     stack: String,
     directory: &'a Path,
-    /// `suse-`; before the short name in a directory's name.
+    /// `suse-`; before the short name in a release's name.
     prefix: String,
-    /// `-buildpack` unless the file says otherwise.
+    /// `-buildpack` unless the file says otherwise; behind it.
     suffix: String,
-    /// `releases.*.directory`: by short name; [`DEFAULTS`] for the rest.
-    locations: BTreeMap<String, PathBuf>,
+    /// `releases.*.directory`: by short name or the release's; [`DEFAULTS`] for the rest.
+    locations: BTreeMap<String, Option<PathBuf>>,
 }
 
 impl<'a> Releases<'a> {
-    fn take(fields: &mut Fields, stack: &str, directory: &'a Path) -> Result<Self, FieldError> {
+    fn take(
+        fields: &mut Fields,
+        stack: &str,
+        directory: &'a Path,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self, FieldError> {
         let mut locations = BTreeMap::new();
         let entries =
             fields.take::<serde_json::Map<String, Value>>("releases")?.unwrap_or_default();
         for (name, entry) in entries {
             let mut release = fields.within(&format!("releases.{name}"), entry)?;
-            if let Some(location) = release.text("directory")? {
-                locations.insert(name, PathBuf::from(location));
-            }
+            locations.insert(name, release.text("directory")?.map(PathBuf::from));
+            warnings.extend(release.warnings(&ELSEWHERE));
         }
         Ok(Self {
             stack: stack.to_owned(),
@@ -154,19 +170,34 @@ impl<'a> Releases<'a> {
         })
     }
 
-    /// A release of its own location, or `PREFIX SHORTNAME SUFFIX-STACK` in the default directory.
+    fn location(&self, release: &str) -> Option<PathBuf> {
+        self.locations.get(release).cloned().flatten()
+    }
+
+    /// What a buildpack's release may be called.
+    fn names(&self, short_name: &str) -> [String; 2] {
+        [short_name.to_owned(), format!("{}{short_name}{}", self.prefix, self.suffix)]
+    }
+
+    /// Those of which no buildpack is in `order`.
+    fn of_none(&self, order: &[String]) -> impl Iterator<Item = &String> {
+        let is_of_one = |name: &String| order.iter().any(|it| self.names(it).contains(name));
+        self.locations.keys().filter(move |name| *name != DEFAULTS && !is_of_one(name))
+    }
+
+    /// A release of its own location, or `SHORTNAME-buildpack-STACK` in the default directory.
     fn buildpack(&self, short_name: &str) -> Buildpack {
-        let (own, defaults) = (self.locations.get(short_name), self.locations.get(DEFAULTS));
-        let location = own.cloned().unwrap_or_else(|| {
-            let parent = defaults.cloned().unwrap_or_default();
-            let Self { prefix, suffix, stack, .. } = self;
-            parent.join(format!("{prefix}{short_name}{suffix}-{stack}"))
+        let own = self.names(short_name).iter().find_map(|name| self.location(name));
+        let defaults = self.location(DEFAULTS);
+        let is_given = own.is_some() || defaults.is_some();
+        let location = own.unwrap_or_else(|| {
+            defaults.unwrap_or_default().join(format!("{short_name}-buildpack-{}", self.stack))
         });
         Buildpack {
             short_name: short_name.to_owned(),
             name: format!("{}_buildpack", short_name.replace('-', "_")),
             location: self.directory.join(location),
-            is_given: own.or(defaults).is_some(),
+            is_given,
         }
     }
 }
@@ -189,6 +220,8 @@ mod tests {
     releases:
       $defaults: {directory: releases}
       java: {directory: /opt/java}
+      suse-binary-buildpack: {directory: binary, version: 1.0}
+      rubi: {directroy: ruby}
   host:
     rootfs: host
     colour: red
@@ -196,7 +229,13 @@ mod tests {
         let read = read(text.as_bytes(), Path::new("/etc/cell")).unwrap();
         assert_eq!(
             read.warnings,
-            ["stacks.yml: stacks.host.colour is not known; it is passed over"]
+            [
+                "stacks.yml: stacks.host.colour is not known; it is passed over",
+                // Nothing below `releases` was told.
+                "stacks.yml: stacks.sle15.releases.rubi.directroy is not known; it is passed over",
+                "stacks.yml: stacks.sle15.releases.suse-binary-buildpack.version has no effect on one machine",
+                "stacks.yml: stacks.sle15.releases.rubi is of no buildpack of the stack; it is passed over",
+            ]
         );
         // They were sorted by name, and the first of them is the one that apps get.
         let [sle15, host] = read.stacks.as_slice() else { panic!("{:?}", read.stacks) };
@@ -213,9 +252,10 @@ mod tests {
             found,
             [
                 ("java_buildpack", "/opt/java"),
-                ("ruby_buildpack", "/etc/cell/releases/suse-ruby-buildpack-sle15"),
-                ("static_file_buildpack", "/etc/cell/releases/suse-static-file-buildpack-sle15"),
-                ("binary_buildpack", "/etc/cell/releases/suse-binary-buildpack-sle15"),
+                // The prefix stood in the directory's name, too.
+                ("ruby_buildpack", "/etc/cell/releases/ruby-buildpack-sle15"),
+                ("static_file_buildpack", "/etc/cell/releases/static-file-buildpack-sle15"),
+                ("binary_buildpack", "/etc/cell/binary"),
             ]
         );
     }
