@@ -225,12 +225,14 @@ fn read_pid(path: &Path) -> io::Result<Pid> {
     text.trim().parse().map(Pid::from_raw).map_err(io::Error::other)
 }
 
-/// The last error in the runtime's log, or else the last line it said.
+/// The last error in the runtime's log, or else the last line it said. youki has other names there than runc and crun.
 fn reason(log: &Path, said: &Path) -> String {
     let log = fs::read_to_string(log).unwrap_or_default();
     let message = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
-        (line["level"] == "error").then(|| line["msg"].as_str().map(str::to_owned)).flatten()
+        let is_error = line["level"].as_str()?.eq_ignore_ascii_case("error");
+        let text = line["msg"].as_str().or_else(|| line["message"].as_str());
+        text.filter(|_| is_error).map(str::to_owned)
     };
     let said = || fs::read_to_string(said).unwrap_or_default();
     let last = || said().lines().last().unwrap_or("it does not say why").to_owned();
@@ -340,6 +342,23 @@ fn files() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_runtime_is_quoted_by_its_log_or_else_by_what_it_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, said) = (directory.path().join("log"), directory.path().join("said"));
+        assert_eq!(reason(&log, &said), "it does not say why");
+        fs::write(&said, "warning\nlast words\n").unwrap();
+        for (text, expected) in [
+            (r#"{"level":"warning","msg":"odd"}"#, "last words"),
+            (r#"{"level":"error","msg":"no cgroup","time":"now"}"#, "no cgroup"),
+            // youki 0.7.0's were not found, and what it says of its syslog was taken for the reason.
+            (r#"{"timestamp":"now","level":"ERROR","message":"no id","target":"youki"}"#, "no id"),
+        ] {
+            fs::write(&log, format!("{text}\n{{\"level\":\"INFO\",\"message\":\"x\"}}\n")).unwrap();
+            assert_eq!(reason(&log, &said), expected, "{text}");
+        }
+    }
 
     #[test]
     fn users_are_added_where_they_are_missing() {
