@@ -101,6 +101,11 @@ impl Fields {
         Ok(Self { document, place, values, warnings: Vec::new() })
     }
 
+    /// Where it stands.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// The place of a field.
     pub(crate) fn below(&self, key: &str) -> String {
         below(&self.place, key)

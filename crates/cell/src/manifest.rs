@@ -15,7 +15,7 @@ use std::time::Duration;
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
-use crate::fields::{Document, FieldError, Fields};
+use crate::fields::{Document, FieldError, Fields, below};
 use crate::manifest::respelled::respelled;
 use crate::state::{NAMES, is_name};
 use quantity::Megabytes;
@@ -143,6 +143,13 @@ const ELSEWHERE: [&str; 11] = [
     "cnb-credentials",
 ];
 
+/// What is said of a variable that the platform sets.
+const THE_PLATFORMS: &str =
+    "PORT and names that begin with VCAP_ or VMC_ are the platform's own; give it another name";
+
+/// The longest `timeout` that a platform allows unless its operator says otherwise.
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(3);
+
 /// Reads a manifest's text, with `variables` filled in.
 pub(crate) fn read(text: &[u8], variables: &Variables) -> Result<Manifest, ManifestError> {
     let Some(document) = yaml::parse(text)? else { return Ok(Manifest::default()) };
@@ -172,7 +179,7 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
         path: fields.text("path")?.map(PathBuf::from),
         buildpacks: buildpacks(&mut fields)?,
         stack: fields.text("stack")?,
-        environment: fields.variables("env")?,
+        environment: environment(&mut fields)?,
         services: services(&mut fields)?,
         ..App::default()
     };
@@ -190,6 +197,10 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
         own = app.processes.remove(index).over(own);
     }
     app.processes.insert(0, own);
+    for process in &app.processes {
+        let place = format!("manifest: {}: process {}", fields.place(), process.kind);
+        warnings.extend(process.doubts().iter().map(|it| format!("{place}: {it}")));
+    }
     for entry in fields.list("sidecars")? {
         let mut entry = entry;
         let sidecar = sidecar(&mut entry)?;
@@ -201,6 +212,19 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
     }
     warnings.extend(fields.warnings(&ELSEWHERE));
     Ok(app)
+}
+
+/// The app's own variables; those that are the platform's can't be set.
+fn environment(fields: &mut Fields) -> Result<BTreeMap<String, String>, FieldError> {
+    let variables = fields.variables("env")?;
+    let is_the_platforms = |name: &&String| {
+        let name = name.to_uppercase();
+        name == "PORT" || name.starts_with("VCAP_") || name.starts_with("VMC_")
+    };
+    match variables.keys().find(is_the_platforms) {
+        Some(name) => Err(fields.misfit(&below("env", name), THE_PLATFORMS)),
+        None => Ok(variables),
+    }
 }
 
 fn buildpacks(fields: &mut Fields) -> Result<Vec<String>, FieldError> {
@@ -290,6 +314,23 @@ impl Sidecar {
 }
 
 impl Process {
+    /// What has no effect, or what a platform would not take.
+    fn doubts(&self) -> Vec<String> {
+        let mut sentences = Vec::new();
+        for (prefix, check) in [("", &self.health), ("readiness-", &self.readiness)] {
+            if check.endpoint.is_some() && check.kind != Some(HealthCheckKind::Http) {
+                sentences.push(format!(
+                    "{prefix}health-check-http-endpoint has no effect without {prefix}health-check-type: http"
+                ));
+            }
+        }
+        if let Some(timeout) = self.start_timeout.filter(|it| *it > LONGEST_TIMEOUT) {
+            let (asked, most) = (timeout.as_secs(), LONGEST_TIMEOUT.as_secs());
+            sentences.push(format!("a platform refuses its timeout of {asked} s, unless its operator allows more than {most} s"));
+        }
+        sentences
+    }
+
     /// This process, with what it leaves open taken from `base`.
     fn over(self, base: Self) -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use lifecycle::services::{DATABASE_URL, database_url};
 use serde_json::{Value, json};
 
 use crate::app::{App, Check, CheckKind, Process, STAGING_DISK, STAGING_MEMORY, Sidecar};
@@ -256,7 +257,11 @@ fn instance_environment(
     set("VCAP_APP_HOST", "0.0.0.0".to_owned());
     set("VCAP_APPLICATION", vcap_application(app, memory, Some(process)).to_string());
     set("MEMORY_LIMIT", format!("{memory}m"));
-    set("VCAP_SERVICES", app.services.to_string());
+    let services = app.services.to_string();
+    if let Some(url) = database_url(services.as_ref()) {
+        set(DATABASE_URL, url);
+    }
+    set("VCAP_SERVICES", services);
     for prefix in ["", "CF_"] {
         set(&format!("{prefix}INSTANCE_GUID"), guid.clone());
         set(&format!("{prefix}INSTANCE_INDEX"), index.to_string());

@@ -10,7 +10,7 @@ const FIRST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_WAIT: Duration = Duration::from_mins(16);
 /// After so many crashes in a row nobody tries again.
 const LAST: u32 = 200;
-/// An instance that lived this long has no crashes behind it.
+/// An instance that was healthy this long has no crashes behind it.
 const LIVED: Duration = Duration::from_mins(5);
 
 /// The crashes of an instance in a row.
@@ -18,7 +18,7 @@ const LIVED: Duration = Duration::from_mins(5);
 pub(crate) struct Crashes(u32);
 
 impl Crashes {
-    /// Counts a crash after a life of `lived`: how long to wait before the next start; `None` for never.
+    /// Counts a crash after `lived`, the time since the instance became healthy: how long to wait before the next start; `None` for never.
     pub(crate) fn add(&mut self, lived: Duration) -> Option<Duration> {
         if lived >= LIVED {
             self.0 = 0;

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Instant;
+use std::time::Duration;
 
 use lifecycle::architecture::Architecture;
 use lifecycle::file::FileError;
@@ -144,6 +144,7 @@ impl Kept {
     fn start(common: &Common, process: Process, index: u32) -> Self {
         let status = Status {
             state: State::Starting,
+            healthy_since: None,
             ready: false,
             port: 0,
             ssh_port: 0,
@@ -179,18 +180,21 @@ impl Kept {
 fn live(plan: &Plan, status: &Shared, stopper: &Stopper) {
     let mut crashes = Crashes::default();
     loop {
-        change(status, |it| (it.state, it.ready) = (State::Starting, false));
-        let began = Instant::now();
+        change(status, |it| {
+            (it.state, it.ready, it.healthy_since) = (State::Starting, false, None);
+        });
         let Ending::Crashed(reason) = instance::run(plan, status, stopper) else { break };
         let source = format!("CELL/{}", plan.index);
         let line = format!("Process has crashed with type: \"{}\": {reason}", plan.process.kind);
         plan.log.line(&source, Stream::Error, line.as_bytes());
+        let mut lived = Duration::ZERO;
         change(status, |it| {
+            lived = it.lived();
             (it.state, it.ready) = (State::Crashed, false);
             it.crashes += 1;
             it.reason = Some(reason);
         });
-        let Some(wait) = crashes.add(began.elapsed()) else { break };
+        let Some(wait) = crashes.add(lived) else { break };
         if !wait.is_zero() {
             let line = format!("The next start is in {} s", wait.as_secs());
             plan.log.line(&source, Stream::Out, line.as_bytes());

@@ -2,7 +2,7 @@
 //! (platform contract, 5.4).
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::status::{State, change};
 use super::{Ending, Event, Life};
@@ -71,6 +71,7 @@ impl Life<'_> {
         let plan = self.plan;
         change(self.status, |it| {
             it.state = State::Running;
+            it.healthy_since = Some(Instant::now());
             it.ready = plan.process.readiness.is_none();
         });
         plan.cell("Container became healthy");

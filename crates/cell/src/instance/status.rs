@@ -1,6 +1,7 @@
 //! What people are told about an instance.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Status {
     /// Where it stands.
     pub(crate) state: State,
+    /// Since when it has been healthy.
+    #[serde(skip)]
+    pub(crate) healthy_since: Option<Instant>,
     /// Whether readiness checks let requests through.
     pub(crate) ready: bool,
     /// The app's port.
@@ -47,10 +51,39 @@ impl State {
     }
 }
 
+impl Status {
+    /// What counts of its life where crashes are counted: the time since it became healthy.
+    pub(crate) fn lived(&self) -> Duration {
+        self.healthy_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+}
+
 /// A status that the supervisor reads while the instance changes it.
 pub(crate) type Shared = Arc<Mutex<Status>>;
 
 /// Changes what people are told.
 pub(crate) fn change(status: &Shared, change: impl FnOnce(&mut Status)) {
     change(&mut status.lock().unwrap_or_else(PoisonError::into_inner));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With a `timeout` of five minutes it counted as long, and crashes before it were forgotten.
+    #[test]
+    fn a_life_that_was_never_healthy_counts_as_none() {
+        let mut status = Status {
+            state: State::Starting,
+            healthy_since: None,
+            ready: false,
+            port: 0,
+            ssh_port: 0,
+            crashes: 0,
+            reason: None,
+        };
+        assert_eq!(status.lived(), Duration::ZERO);
+        status.healthy_since = Some(Instant::now());
+        assert_ne!(status.lived(), Duration::ZERO);
+    }
 }

@@ -152,7 +152,7 @@ fn texts_are_looked_at_wherever_they_stand_and_numbers_are_not() {
   no-route: yes
   services: [{name: 0o7, parameters: {a: 010}}]
   buildpacks: [1.0]
-  processes: [{type: off, command: 3.10, health-check-http-endpoint: 1e2}]
+  processes: [{type: off, command: 3.10, health-check-type: http, health-check-http-endpoint: 1e2}]
   sidecars: [{name: on, process_types: [off], command: 1_0}]
 ",
     );
@@ -206,6 +206,31 @@ fn keys_without_effect_are_named_with_their_place() {
     );
 }
 
+/// Nobody learnt that a platform takes them otherwise.
+#[test]
+fn fields_without_effect_or_beyond_a_platform_are_named_with_their_process() {
+    let manifest = read_text(
+        "applications:
+- health-check-http-endpoint: /a
+  readiness-health-check-http-endpoint: /b
+  timeout: 181
+  processes: [{type: w, health-check-type: port, health-check-http-endpoint: /c, timeout: 180}]
+- health-check-http-endpoint: /d
+  processes: [{type: web, health-check-type: http}]
+",
+    );
+    let http = "health-check-http-endpoint has no effect without";
+    assert_eq!(
+        manifest.unwrap().warnings,
+        [
+            format!("manifest: applications[0]: process web: {http} health-check-type: http"),
+            format!("manifest: applications[0]: process web: readiness-{http} readiness-health-check-type: http"),
+            "manifest: applications[0]: process web: a platform refuses its timeout of 181 s, unless its operator allows more than 180 s".to_owned(),
+            format!("manifest: applications[0]: process w: {http} health-check-type: http"),
+        ]
+    );
+}
+
 #[test]
 fn values_that_do_not_fit_are_named_with_their_place() {
     for (text, sentence) in [
@@ -233,6 +258,15 @@ fn values_that_do_not_fit_are_named_with_their_place() {
         (
             "applications: [{sidecars: [{name: a b, process_types: [], command: c}, {name: A B, process_types: [], command: c}]}]",
             "applications[0].sidecars[1].name: 'A B' stands twice",
+        ),
+        // They were set, and the platform's own values put over them.
+        (
+            "applications: [{env: {A: b, PORT: 9000}}]",
+            "applications[0].env.PORT: PORT and names that begin with VCAP_ or VMC_ are the platform's own; give it another name",
+        ),
+        (
+            "applications: [{env: {vcap_x: y}}]",
+            "applications[0].env.vcap_x: PORT and names that begin with VCAP_ or VMC_ are the platform's own; give it another name",
         ),
         // Lines of the log could not be taken apart.
         (

@@ -95,6 +95,21 @@ fn the_launcher_gets_the_users_command_or_the_droplets() {
     assert_eq!(arguments(&launch(&app, &app.processes[0], &instance())), ["app", "", "{}"]);
 }
 
+/// The app had it of the launcher, sessions had it not.
+#[test]
+fn every_program_of_an_instance_is_told_of_the_database() {
+    let mut app = app();
+    app.services = json!({"sql": [{"credentials": {"uri": "postgresql://db"}}]});
+    let sshd = sshd(
+        &app,
+        &app.processes[0],
+        &instance(),
+        &KeyPair { private: String::new(), public: String::new() },
+    );
+    assert_eq!(variable(&sshd, "DATABASE_URL"), "postgres://db");
+    assert!(!staging(&app, &[], false, "").environment.contains_key("DATABASE_URL"));
+}
+
 #[test]
 fn an_instance_knows_where_it_is() {
     let app = app();
