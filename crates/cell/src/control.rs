@@ -29,14 +29,16 @@ pub(crate) struct Report {
     pub(crate) process: String,
     /// From 0.
     pub(crate) index: u32,
+    /// Whether it listens to its port.
+    pub(crate) listens: bool,
     /// How it is.
     pub(crate) status: Status,
 }
 
 impl Report {
-    /// Where the instance answers.
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.status.port)
+    /// Where the instance answers, if it does.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.listens.then(|| format!("http://{}:{}", Ipv4Addr::LOCALHOST, self.status.port))
     }
 }
 

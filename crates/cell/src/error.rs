@@ -91,6 +91,9 @@ pub enum CellError {
     /// The app does not run.
     #[error("'{0}' does not run; start it by cell run {typed}", typed = typed(.0))]
     NotRunning(String),
+    /// It was stopped before it came up.
+    #[error("'{0}' was stopped meanwhile")]
+    Stopped(String),
     /// The app did not come up.
     #[error(
         "'{name}' crashed: {reason}; it is started again until cell stop {typed}; its log: cell logs {typed}",
@@ -157,6 +160,7 @@ impl Failure for CellError {
             | Self::Neither(_)
             | Self::NotStaged(_)
             | Self::NotRunning(_)
+            | Self::Stopped(_)
             | Self::Crashed { .. }
             | Self::Supervisor(_)
             | Self::NoInstance { .. }
@@ -193,7 +197,7 @@ mod tests {
         let crashed = CellError::Crashed { name: name(), reason: "why".to_owned() };
         for (error, command) in [
             (CellError::NotRunning(name()), "by cell run 'my shop'"),
-            (StateError::Busy(name()).into(), "the app: cell stop 'my shop'"),
+            (StateError::Running(name()).into(), "to stop it: cell stop 'my shop'"),
             (crashed, "until cell stop 'my shop'; its log: cell logs 'my shop'"),
         ] {
             assert!(error.to_string().ends_with(command), "{error}");

@@ -26,6 +26,8 @@ use crate::stopper::Stopper;
 
 /// How long programs have between SIGTERM and SIGKILL.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// How long what was killed may take to be gone, and to have that logged.
+const DYING: Duration = Duration::from_secs(2);
 
 /// What an instance is made of.
 #[derive(Debug, Clone)]
@@ -209,7 +211,17 @@ impl<'a> Life<'a> {
         for (_, reach) in &self.programs {
             reach.terminate();
         }
-        let deadline = Instant::now() + GRACE;
+        self.await_ends(events, GRACE);
+        for (_, reach) in &self.programs {
+            reach.kill_late(GRACE);
+        }
+        self.await_ends(events, DYING);
+        self.clear();
+    }
+
+    /// Waits until all programs have ended, no longer than `limit`.
+    fn await_ends(&mut self, events: &Receiver<Event>, limit: Duration) {
+        let deadline = Instant::now() + limit;
         while !self.programs.is_empty() {
             match events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::Ended { source, .. }) => {
@@ -219,19 +231,6 @@ impl<'a> Life<'a> {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
         }
-        for (source, reach) in &self.programs {
-            reach.kill();
-            let line = format!(
-                "Exit status 137 (exceeded {}s graceful shutdown interval)",
-                GRACE.as_secs()
-            );
-            self.plan.log.line(
-                &format!("{source}/{}", self.plan.index),
-                Stream::Out,
-                line.as_bytes(),
-            );
-        }
-        self.clear();
     }
 
     fn clear(&mut self) {

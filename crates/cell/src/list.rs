@@ -1,6 +1,5 @@
 //! `cell ps`: the apps and their instances.
 
-use crate::app::CheckKind;
 use crate::control::{self, Question, Report};
 use crate::error::CellError;
 use crate::instance::status::State;
@@ -22,25 +21,17 @@ pub(crate) fn list(context: &Context) -> Result<(), CellError> {
                     format!("is still there; to remove it: cell stop {}", typed(&directory.name));
                 tell_remains(&directory.name, &fate, context);
             }
-            tell_instance(&directory.name, None, &[], context);
+            tell_instance(&directory.name, None, context);
         }
-        let silent = if reports.is_empty() { Vec::new() } else { silent(&directory)? };
         for report in &reports {
-            tell_instance(&directory.name, Some(report), &silent, context);
+            tell_instance(&directory.name, Some(report), context);
         }
     }
     Ok(())
 }
 
-/// The process types of an app that listen to nothing.
-fn silent(directory: &AppDirectory) -> Result<Vec<String>, CellError> {
-    let processes = directory.read()?.map(|app| app.processes).unwrap_or_default();
-    let silent = processes.into_iter().filter(|it| it.health.kind == CheckKind::Process);
-    Ok(silent.map(|it| it.kind).collect())
-}
-
-fn tell_instance(app: &str, report: Option<&Report>, silent: &[String], context: &Context) {
-    let url = report.filter(|it| !silent.contains(&it.process)).map(Report::url);
+fn tell_instance(app: &str, report: Option<&Report>, context: &Context) {
+    let url = report.and_then(Report::url);
     let state = report.map_or(State::Down, |report| report.status.state);
     context.screen.tell(&Event::Instance {
         app,

@@ -2,13 +2,14 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::os::unix::process::CommandExt;
+use std::mem;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use lifecycle::sys::in_own_session;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
@@ -18,6 +19,9 @@ use crate::log::{Log, Stream};
 
 /// How long what a program's children still write is waited for, once it ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The status of what was killed.
+const KILLED: i32 = 128 + Signal::SIGKILL as i32;
 
 /// A program that was started.
 #[derive(Debug)]
@@ -52,10 +56,18 @@ impl fmt::Display for Exit {
 
 /// Reaches a program that another thread waits for. Clones reach the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Reach(Arc<Mutex<Option<Pid>>>);
+pub(crate) struct Reach(Arc<Mutex<Target>>);
+
+#[derive(Debug)]
+struct Target {
+    /// None once it has ended.
+    pid: Option<Pid>,
+    /// What is said of its end by SIGKILL.
+    late: String,
+}
 
 impl Process {
-    /// Starts `command` in a process group of its own; what it says goes to `said`.
+    /// Starts `command` in a session of its own, as the platform does (its contract, 7); what it says goes to `said`.
     pub(crate) fn start(command: Command, source: &str, said: &Said) -> io::Result<Self> {
         Self::started_by(command, source, said, |child| Ok(pid_of(&child)))
     }
@@ -68,7 +80,7 @@ impl Process {
         said: &Said,
         find: impl FnOnce(Child) -> io::Result<Pid>,
     ) -> io::Result<Self> {
-        command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
+        in_own_session(&mut command).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;
         // It holds the other ends of the pipes.
         drop(command);
@@ -81,7 +93,7 @@ impl Process {
             follow(said.clone(), source.to_owned(), stream, pipe, open.clone());
         }
         let pid = find(child)?;
-        let reach = Reach(Arc::new(Mutex::new(Some(pid))));
+        let reach = Reach(Arc::new(Mutex::new(Target { pid: Some(pid), late: String::new() })));
         Ok(Self { source: source.to_owned(), pid, reach, said: said.clone(), output, cgroup: None })
     }
 
@@ -104,14 +116,15 @@ impl Process {
             .is_err_and(|errno| errno == nix::errno::Errno::EINTR)
         {}
         let out_of_memory = self.cgroup.as_ref().is_some_and(Cgroup::ran_out_of_memory);
-        let mut reachable = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut target = self.reach.0.lock().unwrap_or_else(PoisonError::into_inner);
         let status = status(waitpid(self.pid, None)?);
-        *reachable = None;
-        drop(reachable);
+        target.pid = None;
+        let late = if status == KILLED { mem::take(&mut target.late) } else { String::new() };
+        drop(target);
         let _closed = self.output.recv_timeout(LAST_WORDS);
         let exit = Exit { status, out_of_memory: out_of_memory && status != 0 };
         if let Said::Log(log) = &self.said {
-            log.line(&self.source, Stream::Out, format!("Exit status {exit}").as_bytes());
+            log.line(&self.source, Stream::Out, format!("Exit status {exit}{late}").as_bytes());
         }
         Ok(exit)
     }
@@ -190,8 +203,15 @@ impl Reach {
         self.with(|pid| killpg(pid, Signal::SIGKILL));
     }
 
+    /// The same; the line of its end says that `grace` was over.
+    pub(crate) fn kill_late(&self, grace: Duration) {
+        let late = format!(" (exceeded {}s graceful shutdown interval)", grace.as_secs());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).late = late;
+        self.kill();
+    }
+
     fn with(&self, signal: impl Fn(Pid) -> nix::Result<()>) {
-        if let Some(pid) = *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(pid) = self.0.lock().unwrap_or_else(PoisonError::into_inner).pid {
             let _gone = signal(pid);
         }
     }
@@ -233,6 +253,15 @@ mod tests {
     fn signals_count_as_the_platform_counts_them() {
         assert_eq!(run("exec sleep 600", |process| process.reach().terminate()).0, ended(143));
         assert_eq!(run("sleep 600 & wait", |process| process.reach().kill()).0, ended(137));
+    }
+
+    /// It was told twice: as it is here, and as that of any end.
+    #[test]
+    fn the_end_of_what_was_killed_after_its_time_says_so() {
+        let script = "trap '' TERM; sleep 600 & wait";
+        let (exit, log) = run(script, |process| process.reach().kill_late(Duration::from_secs(10)));
+        let line = "OUT Exit status 137 (exceeded 10s graceful shutdown interval)".to_owned();
+        assert_eq!((exit, log), (ended(137), vec![line]));
     }
 
     #[test]

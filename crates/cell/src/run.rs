@@ -3,13 +3,13 @@
 use std::env;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lifecycle::report::chain;
+use lifecycle::sys::in_own_session;
 
-use crate::app::{App, CheckKind};
+use crate::app::App;
 use crate::control::{self, Question, Report};
 use crate::error::CellError;
 use crate::follow::Follower;
@@ -27,7 +27,7 @@ use crate::subordinates;
 const WEB: &str = "web";
 /// Where a supervisor says why it ends.
 const LAST_WORDS: &str = "last-words";
-/// How long a supervisor may take to answer for the first time.
+/// How long a supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Runs the app in the place of what runs of it; tells where it is and follows its log.
@@ -96,7 +96,7 @@ fn start_supervisor(
     let path = directory.place(LAST_WORDS);
     let words = File::create(&path).map_err(CellError::on(path.display().to_string()))?;
     // The user's Ctrl-C is for what is in front of them, and whoever reads our output is not to wait for it.
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(words);
+    in_own_session(&mut command).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(words);
     let mut supervisor = command.spawn().map_err(CellError::on("cell supervise"))?;
     // What runs may differ from what was staged: it is told, not recorded.
     if let Some(told) = supervisor.stdin.take() {
@@ -113,22 +113,26 @@ fn await_health(
     follower: &mut Follower,
     interrupt: &Attended<'_>,
 ) -> Result<(), CellError> {
-    let began = Instant::now();
+    let mut heard = Instant::now();
     let mut outcome = Ok(());
     let log = directory.place("log").display().to_string();
     let printed = follower.follow(|_| {
-        let ended = supervisor.try_wait().map_or(true, |status| status.is_some());
+        let ended = supervisor.try_wait().ok().flatten();
         match control::ask(&directory.path, &Question::Status) {
-            Ok(reports) => match crashed(&reports) {
-                Some(reason) => {
-                    outcome = Err(CellError::Crashed { name: app.name.clone(), reason });
-                }
-                None => {
+            Ok(reports) => {
+                heard = Instant::now();
+                let Some(reason) = crashed(&reports) else {
                     return reports.iter().all(|it| it.status.state == State::Running)
                         || interrupt.has_happened();
-                }
-            },
-            Err(_) if !ended && began.elapsed() < PATIENCE => return interrupt.has_happened(),
+                };
+                outcome = Err(CellError::Crashed { name: app.name.clone(), reason });
+            }
+            Err(_) if ended.is_none() && heard.elapsed() < PATIENCE => {
+                return interrupt.has_happened();
+            }
+            Err(_) if ended.is_some_and(|status| status.success()) => {
+                outcome = Err(CellError::Stopped(app.name.clone()));
+            }
             Err(error) => outcome = Err(failure(directory, error)),
         }
         true
@@ -158,7 +162,7 @@ fn tell_running(
     context: &Context,
 ) -> Result<(), CellError> {
     let reports = control::ask(&directory.path, &Question::Status);
-    let reports = reports.map_err(|_| CellError::NotRunning(app.name.clone()))?;
+    let reports = reports.map_err(|_| CellError::Stopped(app.name.clone()))?;
     // Of an app without instances of `web`, that of another process.
     let Some(first) = reports.first() else {
         let text = format!("{} has no instances: nothing runs", app.name);
@@ -166,11 +170,7 @@ fn tell_running(
         return Ok(());
     };
     let kind = first.process.as_str();
-    let listens = app
-        .processes
-        .iter()
-        .any(|process| process.kind == kind && process.health.kind != CheckKind::Process);
-    let url = listens.then(|| first.url());
+    let url = first.url();
     let process = if kind == WEB { String::new() } else { format!(" --process {}", typed(kind)) };
     let ssh = format!("cell ssh {}{process}", typed(&app.name));
     let (app, url) = (app.name.as_str(), url.as_deref());

@@ -78,9 +78,12 @@ pub enum StateError {
     /// No app has this name.
     #[error("no app is named '{0}'; `cell ps` lists those there are")]
     Unknown(String),
-    /// Another cell stages or runs the app.
-    #[error("another cell is at work on '{0}'; wait for it, or stop the app: cell stop {typed}", typed = typed(.0))]
-    Busy(String),
+    /// Another cell stages the app.
+    #[error("another cell stages '{0}'; wait for it")]
+    Staged(String),
+    /// Another cell runs the app.
+    #[error("another cell runs '{0}'; to stop it: cell stop {typed}", typed = typed(.0))]
+    Running(String),
     /// A name that can't be one of a directory.
     #[error("'{0}' can't be an app's name: {NAMES}")]
     Name(String),
@@ -217,7 +220,7 @@ impl AppDirectory {
         self.path.join(name)
     }
 
-    /// Keeps other cells from the same work; [`StateError::Busy`] when one is at it.
+    /// Keeps other cells from the same work; [`StateError::Staged`] or [`StateError::Running`] when one is at it.
     pub(crate) fn lock(&self, work: Work) -> Result<Lock, StateError> {
         let path = self.place(work.lock());
         let file = OpenOptions::new()
@@ -229,14 +232,17 @@ impl AppDirectory {
             .map_err(FileError::on("open", &path))?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(file) => Ok(Lock { _file: file }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(StateError::Busy(self.name.clone())),
+            Err((_, Errno::EWOULDBLOCK)) => Err(match work {
+                Work::Staging => StateError::Staged(self.name.clone()),
+                Work::Running => StateError::Running(self.name.clone()),
+            }),
             Err((_, errno)) => Err(FileError::on("lock", path)(errno.into()).into()),
         }
     }
 
     /// Whether a cell is at it.
     pub(crate) fn is_at(&self, work: Work) -> bool {
-        matches!(self.lock(work), Err(StateError::Busy(_)))
+        matches!(self.lock(work), Err(StateError::Staged(_) | StateError::Running(_)))
     }
 
     /// Removes what a cell that was killed left of its work; whether there were containers.

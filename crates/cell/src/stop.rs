@@ -30,9 +30,11 @@ pub(crate) fn stop_if_running(
     directory: &AppDirectory,
     context: &Context,
 ) -> Result<bool, CellError> {
-    let stopped = control::ask(&directory.path, &Question::Stop).is_ok();
+    let mut stopped = false;
     let deadline = Instant::now() + PATIENCE;
     loop {
+        // Again and again: an app that is being started does not listen yet.
+        stopped = stopped || control::ask(&directory.path, &Question::Stop).is_ok();
         match directory.lock(Work::Running) {
             Ok(lock) => {
                 let cleaned = directory.clean_up(Work::Running, &lock)?;

@@ -4,8 +4,9 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use lifecycle::file::FileError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::app::{App, Process};
+use crate::app::{App, CheckKind, Process};
 use crate::bundle;
 use crate::control::{self, Question, Report};
 use crate::error::CellError;
@@ -48,12 +49,19 @@ pub(crate) struct Common {
     pub(crate) log: Log,
 }
 
+/// One instance, and how it is.
+#[derive(Debug, Clone)]
+struct Seen {
+    process: String,
+    index: u32,
+    listens: bool,
+    status: Shared,
+}
+
 /// One instance, and the thread that keeps it.
 #[derive(Debug)]
 struct Kept {
-    process: String,
-    index: u32,
-    status: Shared,
+    seen: Seen,
     stopper: Arc<Stopper>,
     thread: JoinHandle<()>,
 }
@@ -93,7 +101,11 @@ pub(crate) fn supervise(
             let _stopped_already = control::ask(&path, &Question::Stop);
         }
     });
-    keep(&common, &listener);
+    let asked = keep(&common, listener);
+    directory.clean_up(Work::Running, &lock)?;
+    for stream in &asked {
+        let _gone = control::answer(stream, &[]);
+    }
     Ok(())
 }
 
@@ -106,24 +118,32 @@ fn own_droplet(directory: &AppDirectory, app: &App) -> Result<PathBuf, CellError
     Ok(own)
 }
 
-/// Keeps the app running until someone asks `listener` to stop it.
-fn keep(common: &Common, listener: &UnixListener) {
+/// Keeps the app running until someone asks `listener` to stop it; those who did are to be answered.
+fn keep(common: &Common, listener: UnixListener) -> Vec<UnixStream> {
     let mut kept = Vec::new();
     for process in &common.app.processes {
         for index in 0..process.instances {
             kept.push(Kept::start(common, process.clone(), index));
         }
     }
+    let seen: Vec<_> = kept.iter().map(|it| it.seen.clone()).collect();
+    let (asks, asked) = mpsc::channel();
+    thread::spawn(move || answer(&listener, &seen, &asks));
+    let first = asked.recv();
+    end(kept);
+    first.into_iter().chain(asked.try_iter()).collect()
+}
+
+/// Answers how the instances are, also while they are stopped; who wants that is passed on.
+fn answer(listener: &UnixListener, seen: &[Seen], asks: &Sender<UnixStream>) {
     for stream in listener.incoming().filter_map(Result::ok) {
         match control::question(&stream) {
             Ok(Question::Status) => {
-                let reports: Vec<_> = kept.iter().map(Kept::report).collect();
+                let reports: Vec<_> = seen.iter().map(Seen::report).collect();
                 let _gone = control::answer(&stream, &reports);
             }
             Ok(Question::Stop) => {
-                end(kept);
-                let _gone = control::answer(&stream, &[]);
-                return;
+                let _stopped_already = asks.send(stream);
             }
             Err(_) => {}
         }
@@ -154,7 +174,12 @@ impl Kept {
         let status = Shared::new(Mutex::new(status));
         let stopper = Arc::<Stopper>::default();
         let name = format!("{}-{index}", process.kind);
-        let kind = process.kind.clone();
+        let seen = Seen {
+            process: process.kind.clone(),
+            index,
+            listens: process.health.kind != CheckKind::Process,
+            status: Shared::clone(&status),
+        };
         let plan = Plan {
             app: common.app.clone(),
             process,
@@ -165,14 +190,17 @@ impl Kept {
             keys: common.keys.clone(),
             log: common.log.clone(),
         };
-        let (told, shared) = (Arc::clone(&stopper), Shared::clone(&status));
-        let thread = thread::spawn(move || live(&plan, &shared, &told));
-        Self { process: kind, index, status, stopper, thread }
+        let told = Arc::clone(&stopper);
+        let thread = thread::spawn(move || live(&plan, &status, &told));
+        Self { seen, stopper, thread }
     }
+}
 
+impl Seen {
     fn report(&self) -> Report {
         let status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Report { process: self.process.clone(), index: self.index, status }
+        let Self { process, index, listens, .. } = self.clone();
+        Report { process, index, listens, status }
     }
 }
 

@@ -3,8 +3,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitStatus};
 
 use nix::libc;
 use nix::unistd::Pid;
@@ -34,6 +34,16 @@ pub fn set_window_size(terminal: impl AsFd, size: WindowSize) -> io::Result<()> 
     // SAFETY: TIOCSWINSZ reads one `winsize` behind the pointer, which is valid for the call.
     let done = unsafe { libc::ioctl(terminal, libc::TIOCSWINSZ, &raw const size) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets `command` start its program as the leader of a session of its own, which has no controlling terminal.
+pub fn in_own_session(command: &mut Command) -> &mut Command {
+    let lead = || match nix::unistd::setsid() {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    };
+    // SAFETY: between fork and exec there is one system call; nothing is allocated and no lock is taken.
+    unsafe { command.pre_exec(lead) }
 }
 
 /// Takes the exit status of `child`, or of any child, if one has ended. `None` if none has. Unlike

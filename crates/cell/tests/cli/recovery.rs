@@ -2,18 +2,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::machine::{Machine, Network, eventually};
+use crate::installed::bundle;
+use crate::machine::{Machine, Network, Said, eventually};
 
 const GOOD: &str = "applications: [{name: shop, command: sleep 600, health-check-type: process}]";
 const NEVER_UP: &str = "applications: [{name: shop, command: sleep 600}]";
@@ -128,10 +130,7 @@ pub(crate) fn is_staged_by_one_cell(machine: &Machine) {
     let pids = machine.place("staging/tmp/app/pids");
     eventually("the first one stages", || pids.exists());
     let error = machine.cell(&["push", path, "--detach"]).fails(1);
-    assert_eq!(
-        error,
-        "another cell is at work on 'shop'; wait for it, or stop the app: cell stop shop\n"
-    );
+    assert_eq!(error, "another cell stages 'shop'; wait for it\n");
     // Ctrl-C ends the builder and its scripts, also those that don't listen.
     kill(Pid::from_raw(first.id().cast_signed()), Signal::SIGINT).unwrap();
     let mut words = String::new();
@@ -171,6 +170,57 @@ fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
     assert!(push.wait().unwrap().success(), "{words}");
     assert!(words.contains("shop goes on") && !words.contains("http://"), "{words}");
     assert!(machine.cell(&["ps"]).succeeds().out().contains("starting"));
+}
+
+/// It asked once, before the app listened, and failed after a minute; the app ran.
+#[test]
+fn an_app_that_is_being_started_can_be_stopped() {
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    machine.cell(&["stage", app.to_str().unwrap()]).succeeds();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/bundle.tgz", server.local_addr().unwrap());
+    let mut run = machine.start(&["run", "shop", "--detach", "--bundle", &url]);
+    let (mut client, _) = server.accept().unwrap();
+    let stop = machine.start(&["stop", "shop"]);
+    // If it took longer to begin, it would only ask later.
+    thread::sleep(Duration::from_millis(300));
+    let bundle = fs::read(bundle()).unwrap();
+    write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bundle.len()).unwrap();
+    client.write_all(&bundle).unwrap();
+    let stop = Said(stop.wait_with_output().unwrap()).succeeds();
+    assert_eq!(stop.error(), "");
+    // It may have seen the app run in between.
+    run.wait().unwrap();
+    eventually("nothing is left to run", || machine.processes().is_empty());
+    assert!(!machine.place("instances").exists());
+}
+
+/// Meanwhile `cell ps` said nothing, and then that the app's keeper was killed; who started the app heard of a connection
+/// that was refused.
+#[test]
+fn an_app_that_is_being_stopped_is_listed_and_nobody_calls_it_killed() {
+    let machine = Machine::new();
+    let deaf = "web: trap '' TERM; while sleep 1; do :; done\n";
+    let app = machine.app(&[("Procfile", deaf)]);
+    let push = machine.start(&["push", app.to_str().unwrap(), "--name", "shop"]);
+    eventually("it is started", || machine.log().contains("Starting health monitoring"));
+    let mut stop = machine.start(&["stop", "shop"]);
+    eventually("it is being stopped", || machine.log().contains("Stopping instance"));
+    let listed = machine.cell(&["ps"]).succeeds();
+    assert!(stop.try_wait().unwrap().is_none(), "it takes ten seconds");
+    assert!(listed.out().starts_with("shop  web/0  starting"), "{}", listed.out());
+    while stop.try_wait().unwrap().is_none() {
+        assert_eq!(machine.cell(&["ps"]).succeeds().error(), "");
+    }
+    assert!(stop.wait().unwrap().success());
+    assert_eq!(machine.cell(&["ps"]).succeeds().out(), "shop  web/0  down\n");
+    let push = push.wait_with_output().unwrap();
+    assert_eq!(Said(push).fails(1).lines().last(), Some("'shop' was stopped meanwhile"));
+    let log = machine.log();
+    let killed: Vec<_> = log.lines().filter(|line| line.contains("Exit status 137")).collect();
+    assert_eq!(killed.len(), 1, "{log}");
+    assert!(killed[0].ends_with("Exit status 137 (exceeded 10s graceful shutdown interval)"));
 }
 
 #[test]

@@ -61,6 +61,27 @@ fn on_a_terminal_there_are_colours_and_what_goes_on() {
     machine.cell(&["stop", "shop"]).succeeds();
 }
 
+/// An app could write to the terminal that it was pushed from.
+#[test]
+fn an_app_has_a_session_of_its_own_and_no_terminal() {
+    let machine = Machine::new();
+    let web = "web: (echo >/dev/tty) 2>/dev/null || echo $(cut -d' ' -f6 /proc/$$/stat) leads $$; sleep 600\n";
+    let manifest = "applications: [{name: shop, health-check-type: process}]";
+    let app = machine.app(&[("Procfile", web), ("manifest.yml", manifest)]);
+    let push = machine.command(&["push", app.to_str().unwrap(), "--detach"]);
+    let mut terminal = Terminal::start(&push, &[]);
+    let screen = terminal.shows("A shell in it");
+    assert_eq!(terminal.wait(), 0, "{screen:?}");
+    eventually("it is its session's leader", || {
+        machine
+            .log()
+            .lines()
+            .filter_map(|line| line.split_once(" leads "))
+            .any(|(session, pid)| session.ends_with(&format!(" {pid}")))
+    });
+    machine.cell(&["stop", "shop"]).succeeds();
+}
+
 #[test]
 fn on_a_terminal_a_download_shows_how_much_has_come() {
     let machine = Machine::new();

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -68,13 +70,16 @@ fn a_staging_that_is_killed_once_it_has_its_droplet_leaves_what_was_staged_befor
     // Its container takes a while to go.
     many_files(&app.join("files"));
     let mut stage = machine.start(&["stage", path]);
-    while droplets(&machine) == before && stage.try_wait().unwrap().is_none() {}
+    while droplets(&machine) == before && stage.try_wait().unwrap().is_none() {
+        thread::sleep(Duration::from_millis(1));
+    }
     let _ended_already = stage.kill();
     stage.wait().unwrap();
     machine.cell(&["run", "shop", "--detach"]).succeeds();
     eventually("it runs", || !said(&machine).is_empty());
     assert!(["first and first", "second and second"].contains(&said(&machine)[0].as_str()));
     machine.cell(&["stop", "shop"]).succeeds();
+    fs::remove_dir_all(app.join("files")).unwrap();
     machine.cell(&["stage", path]).succeeds();
     assert_eq!(droplets(&machine).len(), 1);
 }
