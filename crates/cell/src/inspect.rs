@@ -10,7 +10,7 @@ use lifecycle::architecture::Architecture;
 use lifecycle::report::say;
 use lifecycle::size::Size;
 use lifecycle::yaml::{self, Decoder};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tar::{Archive, EntryType};
 
@@ -44,9 +44,20 @@ pub(crate) struct Content {
     /// Machines that programs in it are for, and how many programs.
     pub(crate) architectures: BTreeMap<String, u64>,
     /// Bytes below each directory, up to two levels deep.
+    #[serde(serialize_with = "as_texts")]
     pub(crate) directories: BTreeMap<PathBuf, u64>,
     /// The largest files, largest first.
+    #[serde(serialize_with = "as_pairs")]
     pub(crate) largest: Vec<(PathBuf, u64)>,
+}
+
+/// JSON has texts only: what of a name is none becomes U+FFFD.
+fn as_texts<S: Serializer>(sizes: &BTreeMap<PathBuf, u64>, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(sizes.iter().map(|(path, bytes)| (path.to_string_lossy(), bytes)))
+}
+
+fn as_pairs<S: Serializer>(sizes: &[(PathBuf, u64)], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(sizes.iter().map(|(path, bytes)| (path.to_string_lossy(), bytes)))
 }
 
 /// Shows a droplet: a file, or that of an app.
@@ -200,6 +211,19 @@ fn show(path: &Path, content: &Content) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    /// An empty line was printed.
+    #[test]
+    fn names_that_are_no_texts_are_shown_to_programs_too() {
+        let mut content = Content::default();
+        content.add(Path::new(OsStr::from_bytes(b"app/\xFF/x")).to_owned(), 1);
+        let shown = serde_json::to_value(&content).unwrap();
+        assert_eq!(shown["largest"], json!([["app/\u{FFFD}/x", 1]]));
+        assert_eq!(shown["directories"], json!({"": 1, "app": 1, "app/\u{FFFD}": 1}));
+    }
 
     #[test]
     fn a_buildpacks_version_is_shown_as_it_is_written() {

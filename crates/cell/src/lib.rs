@@ -65,7 +65,7 @@ use crate::command_line::{Command, CommandLine, Serve};
 pub use crate::error::CellError;
 use crate::interrupt::Interrupt;
 use crate::push::Context;
-use crate::screen::Screen;
+use crate::screen::{Event, Screen};
 use crate::state::State;
 
 /// Does what `arguments` (program name included) say.
@@ -85,8 +85,12 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     // secret is made so, whatever it is.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let environment = Environment::inherited();
-    let state = State::open(&environment)?;
     let screen = Screen::new(line.json, &environment);
+    // It keeps nothing.
+    if let Command::Serve(flags) = &line.command {
+        return serve(flags, &screen);
+    }
+    let state = State::open(&environment)?;
     let interrupt = Interrupt::default();
     let context = Context { environment, state, screen, interrupt };
     match line.command {
@@ -98,7 +102,7 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
         Command::Ps => list::list(&context),
         Command::Stop(flags) => stop::stop(&flags.name, &context),
         Command::Inspect(flags) => inspect::inspect(&flags, &context),
-        Command::Serve(flags) => serve(&flags),
+        Command::Serve(flags) => serve(&flags, &context.screen),
         Command::Pause => pause::pause(),
         Command::Supervise { name, bundle } => {
             supervisor::supervise(&name, bundle.as_deref(), &context)
@@ -106,8 +110,8 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     }
 }
 
-fn serve(flags: &Serve) -> Result<(), CellError> {
+fn serve(flags: &Serve, screen: &Screen) -> Result<(), CellError> {
     let server = FileServer::bind(flags.address, &flags.directory)?;
-    say(&server.url());
+    screen.tell(&Event::Serving { url: &server.url() });
     Ok(server.run()?)
 }

@@ -47,7 +47,7 @@ pub(crate) enum Event<'a> {
         used_cache: bool,
         /// How long it took.
         milliseconds: u64,
-        /// ... of which in its phases: `download`, `package`, the builder's own, and `keep`.
+        /// ... of which in its phases: `download`, `package`, `cache`, and the builder's own.
         phases: &'a BTreeMap<String, u64>,
     },
     /// An app runs.
@@ -71,6 +71,11 @@ pub(crate) enum Event<'a> {
     Stopped {
         /// The app.
         app: &'a str,
+    },
+    /// A directory is served.
+    Serving {
+        /// Where.
+        url: &'a str,
     },
     /// An instance, of a list.
     Instance {
@@ -200,6 +205,7 @@ fn tell_people(event: &Event<'_>) {
             });
             say(&format!("A shell in it: {ssh}"));
         }
+        Event::Serving { url } => say(url),
         Event::Stopped { app } => say(&format!("{app} is stopped")),
         Event::Instance { app, process, index, state, ready, url, crashes } => {
             let ready = if *ready || *state != "running" { "" } else { ", not ready" };

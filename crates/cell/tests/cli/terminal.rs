@@ -166,3 +166,19 @@ fn read_a_line_of_the_log(machine: &Machine, url: &str) {
 fn objects(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
+
+/// The URL was a bare line for programs too, and a home was needed for nothing.
+#[test]
+fn what_serves_tells_where_and_needs_no_home() {
+    let machine = Machine::new();
+    let mut command = machine.command(&["--json", "serve", ".", "--address", "127.0.0.1:0"]);
+    let mut server = command.env_clear().stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    let read = BufReader::new(server.stdout.as_mut().unwrap()).read_line(&mut line);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    read.unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(told["event"], "serving");
+    assert!(told["url"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{told}");
+}
