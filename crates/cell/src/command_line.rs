@@ -121,7 +121,7 @@ pub(crate) struct Run {
     /// The name the app is to have; else the file's
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
-    /// The start command, instead of the droplet's
+    /// The start command of the web process, instead of its own
     #[arg(short, long, value_name = "COMMAND")]
     pub(crate) command: Option<String>,
     /// The stack, instead of the one it was staged on

@@ -243,11 +243,12 @@ fn app(name: String, stack: Option<String>, services: Value, wanted: manifest::A
     }
 }
 
-/// An app of which there is only a droplet: one web process, started as the droplet says, or by `command`.
+/// An app of which there is only a droplet: one web process, started as the droplet says, or by `command`. It has no stack
+/// yet.
 pub(crate) fn of_droplet(name: &str, command: Option<String>) -> App {
     let web = manifest::Process { command, ..web() };
     let wanted = manifest::App { processes: vec![web], ..manifest::App::default() };
-    app(name.to_owned(), Some(crate::stacks::HOST.to_owned()), json!({}), wanted)
+    app(name.to_owned(), None, json!({}), wanted)
 }
 
 /// Refuses more instances than a machine can run.

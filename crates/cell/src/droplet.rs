@@ -15,15 +15,17 @@ use crate::push::{self, Context};
 use crate::roots::Root;
 use crate::run::start;
 use crate::screen::Event;
+use crate::stacks::Stack;
 use crate::state::{AppDirectory, StateError};
 
+/// What a staging leaves beside its droplet.
+const RESULTS: [&str; 2] = ["result.json", "staging_report.json"];
 /// An app runs under its own name.
 const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";
 
 /// `cell run`: an app that was pushed, or a droplet that is a file, which becomes an app.
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
-    push::become_root(flags.isolation, context, || needs_root(flags, file, context))?;
     let Order { app, directory, _root } = if file.is_file() {
         adopt(file, flags, context)?
     } else if flags.name.is_some() {
@@ -52,12 +54,19 @@ pub(crate) fn app(droplet: &OsStr, context: &Context) -> Result<AppDirectory, Ce
 
 /// Makes an app of a droplet that is a file; the flags say what it is from now on.
 fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<Order, CellError> {
-    inspect::read(file)?;
+    let report = inspect::read(file)?.staging_report.unwrap_or_default();
+    let stack = enter(report["stack"].as_str().unwrap_or_default(), flags, context)?;
     let name = flags.name.clone().unwrap_or_else(|| definition::name_of_archive(file));
     let directory = context.state.make_app(&name)?;
     let lock = push::lock(&directory, context)?;
-    let mut app = definition::of_droplet(&directory.name, flags.command.clone());
-    let root = rewall(&mut app, flags, &directory, context)?;
+    let earlier = directory.read()?;
+    let results = RESULTS.map(|name| directory.place(name));
+    if flags.name.is_none() && earlier.is_some() && results.iter().any(|it| it.exists()) {
+        return Err(CellError::Pushed(name));
+    }
+    let mut app = definition::of_droplet(&name, flags.command.clone());
+    app.guid = earlier.map_or(app.guid, |earlier| earlier.guid);
+    let root = push::walls(&mut app, &stack, flags.isolation, &directory, context)?;
     let target = directory.droplet(&app);
     let copied = fs::copy(file, &target);
     if copied.is_err() {
@@ -65,6 +74,9 @@ fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<Order, CellError
     }
     copied.map_err(CellError::on(target.display().to_string()))?;
     directory.write(&app, &lock)?;
+    for of_earlier in results {
+        let _there_may_be_none = fs::remove_file(of_earlier);
+    }
     Ok(Order { app, directory, _root: root })
 }
 
@@ -75,12 +87,15 @@ fn change(flags: &Run, context: &Context) -> Result<Order, CellError> {
     let mut app = staged.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
     let mut root = None;
     if flags.stack.is_some() || flags.isolation.is_some() {
+        let stack = enter(&app.stack, flags, context)?;
         // A container is made where stagings are, to try the walls.
         let _lock = push::lock(&directory, context)?;
-        root = rewall(&mut app, flags, &directory, context)?;
+        root = push::walls(&mut app, &stack, flags.isolation, &directory, context)?;
     } else if app.isolation == Isolation::None {
         // Another `--isolation` may have been long ago.
         context.screen.tell(&Event::Warning { text: &isolation::no_isolation("") });
+    } else {
+        push::become_root(None, context, || Ok(true))?;
     }
     if let Some(web) = app.processes.first_mut() {
         web.command = flags.command.clone().or_else(|| web.command.take());
@@ -88,25 +103,11 @@ fn change(flags: &Run, context: &Context) -> Result<Order, CellError> {
     Ok(Order { app, directory, _root: root })
 }
 
-/// Whether the app's containers are such as only root makes.
-fn needs_root(flags: &Run, file: &Path, context: &Context) -> Result<bool, CellError> {
-    let is_recorded = flags.stack.is_none() && flags.isolation.is_none() && !file.is_file();
-    if is_recorded {
-        let app = app(&flags.droplet, context)?.read()?;
-        return Ok(app.is_some_and(|app| app.isolation != Isolation::None));
-    }
-    let Some(name) = &flags.stack else { return Ok(flags.isolation.is_some()) };
-    Ok(push::stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some())
-}
-
-/// Gives an app the stack and walls that the flags say.
-fn rewall(
-    app: &mut App,
-    flags: &Run,
-    directory: &AppDirectory,
-    context: &Context,
-) -> Result<Option<Root>, CellError> {
-    let name = flags.stack.as_ref().unwrap_or(&app.stack);
-    let stack = push::stack(flags.stacks.as_deref(), name, context)?;
-    push::walls(app, &stack, flags.isolation, directory, context)
+/// The stack that the flags name, else that of `staged_on`; becomes root where its containers need that.
+fn enter(staged_on: &str, flags: &Run, context: &Context) -> Result<Stack, CellError> {
+    let stacks = push::stacks(flags.stacks.as_deref(), context)?;
+    let stack = push::stack(&stacks, flags.stack.as_deref().unwrap_or(staged_on), context)?;
+    push::become_root(flags.isolation, context, || Ok(stack.rootfs.is_some()))?;
+    push::warn(&stacks.warnings, context);
+    Ok(stack)
 }

@@ -40,7 +40,7 @@ pub enum CellError {
         source: StacksError,
     },
     /// No stack has this name.
-    #[error("there is no stack '{name}': there are {known}")]
+    #[error("there is no stack '{name}': there are {known}; -s chooses one")]
     Stack {
         /// What was asked for.
         name: String,
@@ -85,6 +85,12 @@ pub enum CellError {
     /// There is no such droplet.
     #[error("'{0}' is neither a file nor an app; `cell ps` lists the apps there are")]
     Neither(String),
+    /// A droplet that is a file would replace an app, which nobody said.
+    #[error(
+        "'{0}' is an app that was pushed; this droplet takes its place with --name {typed}, and another one with another name",
+        typed = typed(.0)
+    )]
+    Pushed(String),
     /// There is nothing to run.
     #[error("'{0}' was never staged: cell push it first")]
     NotStaged(String),
@@ -159,6 +165,7 @@ impl Failure for CellError {
             | Self::Droplet { .. }
             | Self::Neither(_)
             | Self::NotStaged(_)
+            | Self::Pushed(_)
             | Self::NotRunning(_)
             | Self::Stopped(_)
             | Self::Crashed { .. }

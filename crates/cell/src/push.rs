@@ -44,10 +44,10 @@ pub(crate) struct Context {
 /// Stages the apps and tells where their droplets are.
 pub(crate) fn stage(flags: &Stage, context: &Context) -> Result<(), CellError> {
     let definitions = definition::read(flags)?;
-    enter(&definitions, flags, context)?;
+    let stacks = enter(&definitions, flags, context)?;
     for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
-        staged(definition, flags, &directory, context)?;
+        staged(definition, &stacks, flags, &directory, context)?;
     }
     Ok(())
 }
@@ -67,10 +67,10 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
             web.instances = flags.instances.unwrap_or(web.instances);
         }
     }
-    enter(&definitions, &flags.stage, context)?;
+    let stacks = enter(&definitions, &flags.stage, context)?;
     for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
-        let app = staged(definition, &flags.stage, &directory, context)?;
+        let app = staged(definition, &stacks, &flags.stage, &directory, context)?;
         let detach = flags.detach || !is_one;
         run::start(&app, &directory, flags.stage.bundle.as_deref(), detach, context)?;
         if context.interrupt.has_happened() {
@@ -85,15 +85,30 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
 }
 
 /// Refuses what no machine can run; where containers are to be made that only root can make, becomes root of a namespace.
-fn enter(definitions: &[Definition], flags: &Stage, context: &Context) -> Result<(), CellError> {
+/// The stacks there are.
+fn enter(
+    definitions: &[Definition],
+    flags: &Stage,
+    context: &Context,
+) -> Result<Stacks, CellError> {
     for definition in definitions {
         definition::limit_instances(&definition.app)?;
     }
+    let stacks = stacks(flags.stacks.as_deref(), context)?;
     for name in definitions.iter().map(|definition| &definition.app.stack) {
-        let needs_root = || Ok(stack(flags.stacks.as_deref(), name, context)?.rootfs.is_some());
+        let needs_root = || Ok(stack(&stacks, name, context)?.rootfs.is_some());
         become_root(flags.isolation, context, needs_root)?;
     }
-    Ok(())
+    // Now that nothing is done once more as root.
+    warn(&stacks.warnings, context);
+    Ok(stacks)
+}
+
+/// Tells what was passed over.
+pub(crate) fn warn(warnings: &[String], context: &Context) {
+    for text in warnings {
+        context.screen.tell(&Event::Warning { text });
+    }
 }
 
 /// Unless it is not needed, or can't be done: then that is told where walls are chosen.
@@ -126,16 +141,15 @@ pub(crate) fn lock(directory: &AppDirectory, context: &Context) -> Result<Lock, 
 /// Stages what `definition` says, and keeps the app for its next run.
 fn staged(
     definition: Definition,
+    stacks: &Stacks,
     flags: &Stage,
     directory: &AppDirectory,
     context: &Context,
 ) -> Result<App, CellError> {
     let began = Instant::now();
-    for text in &definition.warnings {
-        context.screen.tell(&Event::Warning { text });
-    }
+    warn(&definition.warnings, context);
     let lock = lock(directory, context)?;
-    let stack = stack(flags.stacks.as_deref(), &definition.app.stack, context)?;
+    let stack = stack(stacks, &definition.app.stack, context)?;
     let mut app = definition.app;
     let _root = walls(&mut app, &stack, flags.isolation, directory, context)?;
     if let Some(earlier) = directory.read()? {
@@ -256,36 +270,30 @@ pub(crate) fn walls(
     };
     let choice = isolation::choose(wanted, stack, circumstances, begin)?;
     drop(unpacking);
-    for text in &choice.words {
-        context.screen.tell(&Event::Warning { text });
-    }
+    warn(&choice.words, context);
     app.stack.clone_from(&stack.name);
     app.architecture = Some(stack.architecture.name().to_owned());
     app.isolation = choice.isolation;
     Ok(choice.root)
 }
 
-/// The stack `name`; without a name the file's first, else the machine's own.
-pub(crate) fn stack(
-    file: Option<&Path>,
-    name: &str,
-    context: &Context,
-) -> Result<Stack, CellError> {
-    let Stacks { mut stacks, warnings } = read_stacks(file, context)?;
-    for text in &warnings {
-        context.screen.tell(&Event::Warning { text });
-    }
-    if !stacks.iter().any(|stack| stack.name == HOST) {
-        stacks.push(builtin::stack(&context.state)?);
-    }
-    let names: Vec<_> = stacks.iter().map(|stack| stack.name.clone()).collect();
-    let first = || names.first().cloned().unwrap_or_default();
-    let wanted = if name.is_empty() { first() } else { name.to_owned() };
-    let found = stacks.into_iter().find(|stack| stack.name == wanted);
-    let mut stack =
-        found.ok_or_else(|| CellError::Stack { name: wanted, known: names.join(", ") })?;
+/// The stack `name`, without a name the first.
+pub(crate) fn stack(stacks: &Stacks, name: &str, context: &Context) -> Result<Stack, CellError> {
+    let found = stacks.stacks.iter().find(|stack| name.is_empty() || stack.name == name);
+    let names = || stacks.stacks.iter().map(|it| it.name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = found.ok_or_else(|| CellError::Stack { name: name.to_owned(), known: names() })?;
+    let mut stack = found.clone();
     builtin::complete(&mut stack, &context.state)?;
     Ok(stack)
+}
+
+/// The stacks there are: the file's, and the machine's own.
+pub(crate) fn stacks(file: Option<&Path>, context: &Context) -> Result<Stacks, CellError> {
+    let mut read = read_stacks(file, context)?;
+    if !read.stacks.iter().any(|stack| stack.name == HOST) {
+        read.stacks.push(builtin::stack(&context.state)?);
+    }
+    Ok(read)
 }
 
 /// `--stacks`, else `CELL_STACKS`, else `stacks.yml` here; without any there is the machine's own.

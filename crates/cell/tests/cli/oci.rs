@@ -531,7 +531,8 @@ impl User {
             fs::copy(entry.path(), user.path("bin").join(entry.file_name())).unwrap();
         }
         fs::copy(essential_debian(), user.path("debian.tar")).unwrap();
-        fs::write(user.path("stacks.yml"), "stacks: {debian: {rootfs: debian.tar}}").unwrap();
+        fs::write(user.path("stacks.yml"), "stacks: {debian: {rootfs: debian.tar, colour: red}}")
+            .unwrap();
         let fixture = suite::workspace().join("buildpacks-fixtures/procfile");
         suite::tool("cp", [Path::new("-r"), &fixture, &user.path("procfile")]);
         fs::create_dir(user.path("shop")).unwrap();
@@ -574,6 +575,8 @@ fn root_another_user_has_containers_too_without_limits() {
     let said = user.run("cell push shop -b ./procfile --detach").succeeds();
     let limits = "Only root may limit containers: memory and processes have no limits";
     assert!(said.error().contains(limits), "{}", said.error());
+    // It was said by the user, and once more by the root that they became.
+    assert_eq!(said.error().matches("stacks.debian.colour is not known").count(), 1);
     let log = || fs::read_to_string(user.path("state/apps/shop/log")).unwrap();
     eventually("who it is", || log().contains("[APP/PROC/WEB/0] OUT 2000"));
     let instances = user.path("state/apps/shop/instances");

@@ -102,8 +102,13 @@ fn all_apps_of_a_manifest_are_pushed_or_the_one_that_is_named() {
     }
     let error = machine.cell(&["push", path, "-m", "1G"]).fails(1);
     assert!(error.contains("the manifest has front, back: what flags say of an app"), "{error}");
+    let stacks = machine.state().with_file_name("stacks.yml");
+    std::fs::write(stacks, "stacks: {}\ncolour: red\n").unwrap();
     let said = machine.cell(&["push", path]).succeeds();
-    assert_eq!(said.error().matches("applications[0].memroy is not known").count(), 1);
+    // What the stacks have was said of each app.
+    for words in ["applications[0].memroy is not known", "stacks.yml: colour is not known"] {
+        assert_eq!(said.error().matches(words).count(), 1, "{}", said.error());
+    }
     assert!(
         said.out().contains("front runs after ") && said.out().contains("back runs after "),
         "{}",

@@ -8,7 +8,9 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::machine::{Machine, eventually};
+use serde_json::Value;
+
+use crate::machine::{Machine, Said, eventually};
 
 /// An app whose first words are its version twice: as its environment has it, and as its files have it.
 fn write(machine: &Machine, version: &str) -> PathBuf {
@@ -104,4 +106,45 @@ fn a_command_given_for_a_run_is_for_that_run_alone() {
     eventually("it runs", || said(&machine).len() == 2);
     assert_eq!(said(&machine)[1], "first and first");
     machine.cell(&["stop", "shop"]).succeeds();
+}
+
+/// Runs the droplet that is the only one of the app, as a file of its own.
+fn run_as_file(machine: &Machine, flags: &[&str]) -> Said {
+    let file = machine.state().with_file_name("shop.tgz");
+    if !file.exists() {
+        fs::copy(&droplets(machine)[0], &file).unwrap();
+    }
+    machine.cell(&[&["run", "shop.tgz", "--detach"], flags].concat())
+}
+
+/// Whatever it was staged on, it had the machine's own stack; and an app of that name was gone without a word.
+#[test]
+fn a_droplet_that_is_a_file_has_its_own_stack_and_replaces_no_app_unasked() {
+    let machine = Machine::new();
+    let app = write(&machine, "first");
+    let stacks = machine.state().with_file_name("stacks.yml");
+    let text = "{stacks: {first: {}, mine: {install_buildpacks: [procfile]}}}";
+    fs::write(&stacks, text).unwrap();
+    machine.cell(&["stage", app.to_str().unwrap(), "-s", "mine"]).succeeds();
+    let recorded = || -> Value {
+        serde_json::from_slice(&fs::read(machine.place("app.json")).unwrap()).unwrap()
+    };
+    let before = recorded();
+    let refusal = "'shop' is an app that was pushed; this droplet takes its place with --name shop, and another one with another name\n";
+    assert_eq!(run_as_file(&machine, &[]).fails(1), refusal);
+    assert_eq!(recorded(), before);
+    let port = [
+        "--name",
+        "shop",
+        "-c",
+        "exec perl -MIO::Socket::INET -e '$l = IO::Socket::INET->new(Listen => 1, LocalPort => $ENV{PORT}) or die; sleep 600'",
+    ];
+    run_as_file(&machine, &port).succeeds();
+    assert_eq!((&recorded()["stack"], &recorded()["guid"]), (&"mine".into(), &before["guid"]));
+    // Now it is a droplet's own app.
+    run_as_file(&machine, &port[2..]).succeeds();
+    machine.cell(&["stop", "shop"]).succeeds();
+    fs::remove_file(&stacks).unwrap();
+    let error = run_as_file(&machine, &[]).fails(1);
+    assert_eq!(error, "there is no stack 'mine': there are host; -s chooses one\n");
 }
