@@ -1,6 +1,7 @@
 //! What sessions have to do with the program's own place: its file, its process id.
 
 use std::fs;
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
 
@@ -11,6 +12,10 @@ use crate::daemon::{Daemon, cleared, program};
 
 /// Runs `command` by `ssh` on a server that anybody may use.
 fn ssh(daemon: &Daemon, command: &str) -> Output {
+    ssh_with(daemon, "-T", command)
+}
+
+fn ssh_with(daemon: &Daemon, option: &str, command: &str) -> Output {
     let port = daemon.address.port().to_string();
     Command::new("ssh")
         .args([
@@ -22,7 +27,7 @@ fn ssh(daemon: &Daemon, command: &str) -> Output {
             "UserKnownHostsFile=/dev/null",
         ])
         .args(["-o", "LogLevel=ERROR", "-o", "PubkeyAuthentication=no", "-p", &port])
-        .args(["vcap@127.0.0.1", command])
+        .args([option, "vcap@127.0.0.1", command])
         .stdin(Stdio::null())
         .output()
         .unwrap()
@@ -56,6 +61,26 @@ fn sessions_in_the_apps_world_go_through_the_shell_beside_the_program() {
     assert_eq!((stdout(&plain).as_str(), plain.status.code()), ("/bin:/usr/bin\n", Some(3)));
     let errors = String::from_utf8_lossy(&plain.stderr);
     assert!(errors.contains("there is no app directory"), "{errors}");
+}
+
+#[test]
+fn more_clients_than_the_soft_limit_has_descriptors_hold_up_no_session() {
+    // Programs are started under the soft limit, as they expect it: no number below it was left to start them with.
+    let daemon = Daemon::start(
+        cleared("sh")
+            .args(["-c", "ulimit -Sn 64; exec \"$@\"", "sh"])
+            .arg(program())
+            .arg("-allowUnauthenticatedClients")
+            .env("PATH", "/usr/bin:/bin"),
+    );
+    let _strangers: Vec<TcpStream> =
+        (0..100).map(|_| TcpStream::connect(daemon.address).unwrap()).collect();
+    let command = "ulimit -Sn; [ $(ulimit -Hn) -gt 64 ] && echo more";
+    for option in ["-T", "-T", "-tt", "-tt", "-T"] {
+        let output = ssh_with(&daemon, option, command);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(stdout(&output).replace('\r', ""), "64\nmore\n", "{option}: {errors}");
+    }
 }
 
 // A container's first process is given the orphans of all others.
