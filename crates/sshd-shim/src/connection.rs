@@ -25,8 +25,9 @@ use std::task::{Context as TaskContext, Poll};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::context::Context;
+use crate::forward::{self, Lookups};
 use crate::log::Log;
-use crate::{forward, session};
+use crate::session;
 
 use self::channel::Channel;
 use self::flow::{ChannelState, WindowExceeded};
@@ -91,6 +92,7 @@ pub struct Connection {
     context: Arc<Context>,
     log: Log,
     shared: Arc<Shared>,
+    pub(crate) lookups: Lookups,
     /// What runs in the channels.
     tasks: JoinSet<()>,
     /// Whether the task that answers forwarding requests was started.
@@ -104,6 +106,7 @@ impl Connection {
             context,
             log,
             shared: Arc::default(),
+            lookups: Lookups::default(),
             tasks: JoinSet::new(),
             answers_requests: false,
         }
@@ -220,12 +223,13 @@ impl Connection {
 
     /// The channel is confirmed once the other end is reached.
     fn serve_forward(&mut self, open: &Open) {
-        let (shared, log) = (Arc::clone(&self.shared), self.log.clone());
+        let (shared, lookups, log) =
+            (Arc::clone(&self.shared), self.lookups.clone(), self.log.clone());
         let (kind, peer) = (open.kind.clone(), open.peer);
         let pending = PendingOpen::new(&shared, peer.channel);
         self.tasks.spawn(async move {
             let outcome = tokio::select! {
-                outcome = forward::open(kind, &log) => outcome,
+                outcome = forward::open(kind, &lookups, &log) => outcome,
                 () = shared.gone() => return,
             };
             match outcome {
@@ -240,7 +244,8 @@ impl Connection {
         if is_known && !std::mem::replace(&mut self.answers_requests, true) {
             let requests = GlobalRequests::new(Arc::clone(&self.shared));
             let opener = Opener::new(Arc::clone(&self.shared));
-            self.tasks.spawn(forward::listen(requests, opener, self.log.clone()));
+            let (lookups, log) = (self.lookups.clone(), self.log.clone());
+            self.tasks.spawn(forward::listen(requests, opener, lookups, log));
         }
     }
 

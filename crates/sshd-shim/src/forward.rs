@@ -7,6 +7,9 @@ mod relay;
 mod socket;
 mod threads;
 
+use std::future::Future;
+use std::pin::pin;
+
 use tokio::task::JoinSet;
 
 use crate::connection::Refusal;
@@ -18,16 +21,17 @@ use crate::log::Log;
 
 use self::listeners::{Accepted, ForwardError, Listeners};
 use self::socket::Socket;
+pub use self::threads::Lookups;
 
 /// The other end of a channel, reached.
 #[derive(Debug)]
 pub struct Connected(Socket);
 
 /// Reaches where the channel `kind` shall lead.
-pub async fn open(kind: OpenKind, log: &Log) -> Result<Connected, Refusal> {
+pub async fn open(kind: OpenKind, lookups: &Lookups, log: &Log) -> Result<Connected, Refusal> {
     log.debug("directtcip-handle-new-channel.starting", &[]);
     let dialled = match kind {
-        OpenKind::DirectTcp(target) => dial::tcp(&target.host, target.port).await,
+        OpenKind::DirectTcp(target) => dial::tcp(&target.host, target.port, lookups).await,
         OpenKind::DirectStreamLocal(path) => dial::unix(&path).await,
         // Never handed to this module.
         OpenKind::Session | OpenKind::Malformed | OpenKind::Unknown(_) => {
@@ -45,60 +49,86 @@ impl Connected {
 }
 
 /// Answers requests to listen here, until the client is gone; then nothing is listened on any more.
-pub async fn listen(mut requests: GlobalRequests, opener: Opener, log: Log) {
-    let log = log.session("tcpip-forward");
-    let mut listeners = Listeners::default();
-    let mut relays = JoinSet::new();
-    loop {
-        tokio::select! {
-            request = requests.next() => {
-                let Some((request, reply)) = request else { break };
-                let outcome = tokio::select! {
-                    outcome = answer(&mut listeners, request, &log) => outcome,
-                    () = opener.gone() => break,
-                };
-                match outcome {
-                    Ok(payload) => reply.succeed(&payload),
-                    Err(error) => {
-                        log.error("failed-to-listen", &[("error", error.to_string().into())]);
-                        reply.fail();
-                    }
-                }
-            }
-            accepted = listeners.accept() => {
-                relays.spawn(forward(accepted, opener.clone()));
-            }
-            Some(ended) = relays.join_next() => {
-                if let Err(panic) = ended {
-                    log.error("channel-panicked", &[("error", panic.to_string().into())]);
-                }
+pub async fn listen(mut requests: GlobalRequests, opener: Opener, lookups: Lookups, log: Log) {
+    let mut server = Server {
+        listeners: Listeners::default(),
+        relays: JoinSet::new(),
+        opener: opener.clone(),
+        lookups,
+        log: log.session("tcpip-forward"),
+    };
+    while let Some((request, reply)) = server.accept_until(requests.next()).await {
+        let outcome = tokio::select! {
+            outcome = server.answer(request) => outcome,
+            () = opener.gone() => break,
+        };
+        match outcome {
+            Ok(payload) => reply.succeed(&payload),
+            Err(error) => {
+                server.log.error("failed-to-listen", &[("error", error.to_string().into())]);
+                reply.fail();
             }
         }
     }
+    let Server { listeners, mut relays, .. } = server;
     drop(listeners);
     // What the client sent last is still on its way.
     while relays.join_next().await.is_some() {}
 }
 
-/// Does what is asked; what belongs to the answer.
-async fn answer(
-    listeners: &mut Listeners,
-    request: GlobalRequest,
-    log: &Log,
-) -> Result<Vec<u8>, ForwardError> {
-    match request {
-        GlobalRequest::TcpForward { address, port } => {
-            let asked = String::from_utf8_lossy(&address).into_owned();
-            log.info("new-tcpip-forward", &[("address", asked.into()), ("port", port.into())]);
-            let actual = listeners.listen_tcp(&address, port).await?;
-            log.info("actual-listener-address", &[("port", u32::from(actual).into())]);
-            return Ok(if port == 0 { u32::from(actual).to_be_bytes().into() } else { Vec::new() });
+/// What listens here for a client.
+#[derive(Debug)]
+struct Server {
+    listeners: Listeners,
+    relays: JoinSet<()>,
+    opener: Opener,
+    lookups: Lookups,
+    log: Log,
+}
+
+impl Server {
+    /// Hands connections to the client until `future` is ready.
+    async fn accept_until<T>(&mut self, future: impl Future<Output = T>) -> T {
+        let mut future = pin!(future);
+        loop {
+            tokio::select! {
+                ready = &mut future => return ready,
+                accepted = self.listeners.accept() => {
+                    self.relays.spawn(forward(accepted, self.opener.clone()));
+                }
+                Some(ended) = self.relays.join_next() => {
+                    if let Err(panic) = ended {
+                        self.log.error("channel-panicked", &[("error", panic.to_string().into())]);
+                    }
+                }
+            }
         }
-        GlobalRequest::CancelTcpForward { address, port } => listeners.cancel_tcp(&address, port),
-        GlobalRequest::StreamLocalForward(path) => listeners.listen_unix(&path),
-        GlobalRequest::CancelStreamLocalForward(path) => listeners.cancel_unix(&path),
     }
-    .map(|()| Vec::new())
+
+    /// Does what is asked; what belongs to the answer.
+    async fn answer(&mut self, request: GlobalRequest) -> Result<Vec<u8>, ForwardError> {
+        match request {
+            GlobalRequest::TcpForward { address, port } => return self.listen(address, port).await,
+            GlobalRequest::CancelTcpForward { address, port } => {
+                self.listeners.cancel_tcp(&address, port)
+            }
+            GlobalRequest::StreamLocalForward(path) => self.listeners.listen_unix(&path),
+            GlobalRequest::CancelStreamLocalForward(path) => self.listeners.cancel_unix(&path),
+        }
+        .map(|()| Vec::new())
+    }
+
+    /// Listens on a port (0: any, which the answer tells).
+    async fn listen(&mut self, address: Vec<u8>, port: u32) -> Result<Vec<u8>, ForwardError> {
+        let asked = String::from_utf8_lossy(&address).into_owned();
+        self.log.info("new-tcpip-forward", &[("address", asked.into()), ("port", port.into())]);
+        self.listeners.require_room()?;
+        let lookups = self.lookups.clone();
+        let bound = self.accept_until(listeners::bind_tcp(&address, port, &lookups)).await?;
+        let actual = self.listeners.listen_tcp(bound, address)?;
+        self.log.info("actual-listener-address", &[("port", u32::from(actual).into())]);
+        Ok(if port == 0 { u32::from(actual).to_be_bytes().into() } else { Vec::new() })
+    }
 }
 
 /// Hands a connection to the client; one that it does not want is closed.

@@ -15,14 +15,16 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::socket::Socket;
-use super::threads::on_a_thread;
+use super::threads::{LONGEST_NAME, Lookups};
 
 /// How long connecting may take, the lookup of the name included.
-const LONGEST: Duration = Duration::from_secs(30);
+pub(super) const LONGEST: Duration = Duration::from_secs(30);
 /// How long an address is tried alone, as in RFC 8305 and Go.
 const HEAD_START: Duration = Duration::from_millis(300);
 /// So many addresses of a name are tried.
 const MOST_ADDRESSES: usize = 16;
+
+const NO_SUCH_HOST: &str = "no such host";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -42,10 +44,10 @@ pub(super) enum DialError {
 }
 
 /// Connects to a TCP port of a name, an IPv4 or an IPv6 address. No host is this machine.
-pub(super) async fn tcp(host: &[u8], port: u32) -> Result<Socket, DialError> {
+pub(super) async fn tcp(host: &[u8], port: u32, lookups: &Lookups) -> Result<Socket, DialError> {
     let host = String::from_utf8_lossy(host).into_owned();
     let port = u16::try_from(port).map_err(|_| DialError::Port(port))?;
-    let attempt = async { race(addresses(&host, port).await?).await };
+    let attempt = async { race(addresses(&host, port, lookups).await?).await };
     match timeout(LONGEST, attempt).await {
         Ok(outcome) => outcome.map(Socket::tcp),
         Err(_elapsed) => Err(DialError::Timeout(joined(&host, port))),
@@ -68,7 +70,7 @@ fn joined(host: &str, port: u16) -> String {
 }
 
 /// What `host` stands for. Only names other than `localhost` are looked up, each on a thread.
-async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
+async fn addresses(host: &str, port: u16, lookups: &Lookups) -> Result<Vec<SocketAddr>, DialError> {
     // Not every image has /etc/hosts.
     if host.is_empty() || host == "localhost" {
         let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
@@ -78,8 +80,11 @@ async fn addresses(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> 
     if let Ok(address) = bare.parse() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
+    if bare.len() > LONGEST_NAME {
+        return Err(DialError::Lookup { host: host.to_owned(), words: NO_SUCH_HOST.to_owned() });
+    }
     let name = bare.to_owned();
-    let found = on_a_thread(move || (name, port).to_socket_addrs()).await;
+    let found = lookups.on_a_thread(move || (name, port).to_socket_addrs()).await;
     let found = found.flatten().map_err(|error| lookup_error(host, &error))?;
     Ok(found.take(MOST_ADDRESSES).collect())
 }
@@ -93,7 +98,7 @@ fn lookup_error(host: &str, error: &io::Error) -> DialError {
     let words = match reason.as_str() {
         "temporary failure in name resolution" | "try again" => "server misbehaving".to_owned(),
         // "Name or service not known", "Name does not resolve": each C library has its own.
-        _ => "no such host".to_owned(),
+        _ => NO_SUCH_HOST.to_owned(),
     };
     DialError::Lookup { host: host.to_owned(), words }
 }

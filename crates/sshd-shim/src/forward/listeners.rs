@@ -18,13 +18,14 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::address::{ListenError, listen_on};
 use crate::connection::wire::{put_number, put_string};
 
+use super::dial::LONGEST;
 use super::socket::Socket;
-use super::threads::on_a_thread;
+use super::threads::{LONGEST_NAME, Lookups};
 
 /// So many things one client may listen on.
 const MOST_LISTENERS: usize = 128;
@@ -40,6 +41,8 @@ pub(super) enum ForwardError {
     System(#[from] io::Error),
     #[error("no such address: {0}")]
     Address(String),
+    #[error("lookup {0}: i/o timeout")]
+    Timeout(String),
     #[error("too many listeners")]
     TooMany,
     #[error("nothing listens there")]
@@ -75,21 +78,14 @@ enum Listener {
 }
 
 impl Listeners {
-    /// Listens on a port (0: any), and returns its number.
-    pub(super) async fn listen_tcp(
+    /// Listens on what was [bound](bind_tcp) for `address`, and returns its port.
+    pub(super) fn listen_tcp(
         &mut self,
-        address: &[u8],
-        port: u32,
+        listener: TcpListener,
+        address: Vec<u8>,
     ) -> Result<u16, ForwardError> {
-        self.require_room()?;
-        let unknown = || ForwardError::Address(String::from_utf8_lossy(address).into_owned());
-        let host = String::from_utf8(address.into()).map_err(|_| unknown())?;
-        let asked = u16::try_from(port).map_err(|_| unknown())?;
-        // Looking up a name may take long.
-        let bound = on_a_thread(move || listen_on(&host, asked)).await??;
-        let listener = TcpListener::from_std(bound)?;
         let port = listener.local_addr()?.port();
-        self.0.push(Listener::Tcp { listener, address: address.into(), port });
+        self.0.push(Listener::Tcp { listener, address, port });
         Ok(port)
     }
 
@@ -119,7 +115,8 @@ impl Listeners {
         })
     }
 
-    fn require_room(&self) -> Result<(), ForwardError> {
+    /// Fails if it may listen on nothing more.
+    pub(super) fn require_room(&self) -> Result<(), ForwardError> {
         if self.0.len() < MOST_LISTENERS { Ok(()) } else { Err(ForwardError::TooMany) }
     }
 
@@ -149,6 +146,21 @@ impl Listeners {
         }
         Poll::Pending
     }
+}
+
+/// Takes a port (0: any) of `address`, whose name may have to be looked up.
+pub(super) async fn bind_tcp(
+    address: &[u8],
+    port: u32,
+    lookups: &Lookups,
+) -> Result<TcpListener, ForwardError> {
+    let text = || String::from_utf8_lossy(address).into_owned();
+    let unknown = || ForwardError::Address(text());
+    let host = String::from_utf8(address.into()).ok().filter(|host| host.len() <= LONGEST_NAME);
+    let (host, port) = (host.ok_or_else(unknown)?, u16::try_from(port).map_err(|_| unknown())?);
+    let bound = timeout(LONGEST, lookups.on_a_thread(move || listen_on(&host, port))).await;
+    let bound = bound.map_err(|_elapsed| ForwardError::Timeout(text()))???;
+    Ok(TcpListener::from_std(bound)?)
 }
 
 impl Listener {

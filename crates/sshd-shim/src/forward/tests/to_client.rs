@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::mpsc;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -225,4 +226,25 @@ async fn a_file_that_took_the_sockets_place_stays() {
     fs::write(&path, "mine").unwrap();
     soon(client.connection.end()).await;
     assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn a_name_that_is_looked_up_for_long_holds_up_no_connection() {
+    // Nothing was accepted meanwhile, on any port of that client.
+    let mut client = Client::new();
+    let port = listening(&mut client, "127.0.0.1").await;
+    let lookups = client.connection.lookups.clone();
+    let (stalls, receivers): (Vec<_>, Vec<_>) = (0..20).map(|_| mpsc::channel::<()>()).unzip();
+    for receiver in receivers {
+        let lookups = lookups.clone();
+        tokio::spawn(async move { lookups.on_a_thread(move || receiver.recv()).await });
+    }
+    tokio::task::yield_now().await;
+    let mut request = [&[80][..], &text("tcpip-forward"), &[1]].concat();
+    request.extend(endpoint("localhost", 0));
+    client.say(&request);
+    let _stream = connect(port).await;
+    assert_eq!(client.offered().await.0, "forwarded-tcpip");
+    drop(stalls);
+    assert_eq!(client.hear_else().await[0], SUCCESS);
 }
