@@ -209,8 +209,16 @@ impl Log {
     fn line(&self, level: Level, message: &str, data: &Data<'_>) {
         if self.prints(level) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            self.sink.output.write(&self.text(now, level, message, data));
+            let line = self.text(now, level, message, data);
+            self.sink.output.write(&line, |count| self.dropped(now, count));
         }
+    }
+
+    /// The line about `count` lines that nobody read in time.
+    fn dropped(&self, now: Duration, count: u64) -> String {
+        let place = Arc::new(Place::new(SOURCE.to_owned(), String::new()));
+        let root = Self { sink: Arc::clone(&self.sink), place };
+        root.text(now, Level::Error, "log-lines-dropped", &[("count", count.into())])
     }
 
     /// The line and its newline.
@@ -320,6 +328,17 @@ mod tests {
             ),
             "{\"timestamp\":\"2026-11-21T07:37:30.883822918Z\",\"level\":\"fatal\",\"source\":\"sshd\",\
              \"message\":\"sshd.x\",\"data\":{\"a\":1,\"b\":true}}\n"
+        );
+    }
+
+    #[test]
+    fn lines_that_were_dropped_are_told_of_in_a_line_like_any_other() {
+        // It was no JSON.
+        let line = log(TimeFormat::UnixEpoch).session("server").dropped(NOW, 3);
+        assert_eq!(
+            line,
+            "{\"timestamp\":\"1795246650.883822918\",\"source\":\"sshd\",\
+             \"message\":\"sshd.log-lines-dropped\",\"log_level\":2,\"data\":{\"count\":3}}\n"
         );
     }
 

@@ -41,7 +41,7 @@ pub async fn serve(channel: Channel, context: Arc<Context>) {
             Work::Program(Some(command)) if scp::is_scp(&command) => {
                 client.serve_scp(command).await;
             }
-            Work::Program(command) => client.run(&preparation, command.as_deref(), &context).await,
+            Work::Program(command) => client.run(preparation, command, &context).await,
         }
     }
     log.info("finished", &[]);
@@ -57,25 +57,27 @@ struct Client {
 
 impl Client {
     /// Runs a shell, for `command` if there is one.
-    async fn run(self, preparation: &Preparation, command: Option<&[u8]>, context: &Context) {
-        let plan = Plan::new(preparation, command, &context.config);
+    async fn run(self, preparation: Preparation, command: Option<Vec<u8>>, context: &Context) {
+        let has_terminal = preparation.terminal.is_some();
+        let plan = Plan::new(&preparation, command.as_deref(), &context.config);
+        drop(command);
         if let Some(warning) = &plan.warning {
-            self.say(preparation, warning).await;
+            self.say(has_terminal, warning).await;
         }
-        match start(&plan, preparation, context) {
-            Ok(process) => Running::new(process, preparation.terminal.is_some()).serve(self).await,
+        match start(plan, preparation, context) {
+            Ok(process) => Running::new(process, has_terminal).serve(self).await,
             Err(error) => {
                 let text = error.to_string();
                 self.log.error("failed-to-start", &[("error", text.as_str().into())]);
-                self.say(preparation, &text).await;
+                self.say(has_terminal, &text).await;
                 end(&self.output, NOT_STARTED);
             }
         }
     }
 
     /// Tells the person at the other end. A client that asked for a terminal prints lines as they are.
-    async fn say(&self, preparation: &Preparation, text: &str) {
-        let end = if preparation.terminal.is_some() { "\r\n" } else { "\n" };
+    async fn say(&self, has_terminal: bool, text: &str) {
+        let end = if has_terminal { "\r\n" } else { "\n" };
         let line = format!("diego-sshd: {text}{end}");
         let _gone = self.output.write(Stream::Error, Bytes::from(line)).await;
     }
@@ -132,13 +134,14 @@ fn words(failed: &Failed) -> String {
     lifecycle::report::chain(failed)
 }
 
-fn start(plan: &Plan, preparation: &Preparation, context: &Context) -> Result<Process, StartError> {
+/// Takes what it is given, megabytes maybe, so that nothing of it is kept while the program runs.
+fn start(plan: Plan, preparation: Preparation, context: &Context) -> Result<Process, StartError> {
     let Plan { program, environment, .. } = plan;
-    match &preparation.terminal {
-        None => process::start(program, environment, &context.children),
+    match preparation.terminal {
+        None => process::start(&program, &environment, &context.children),
         Some(terminal) => {
             let pty = Pty::open(terminal.size, &terminal.modes)?;
-            process::start_on_terminal(program, environment, pty, &context.children)
+            process::start_on_terminal(&program, &environment, pty, &context.children)
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Stdout without waiting: a reader that stands still must not hold up the server.
 
 use std::io::{self, Write};
+use std::mem;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,10 +28,11 @@ struct Pending {
 }
 
 impl Output {
-    /// Adds a line and writes what can be written at once.
-    pub(super) fn write(&self, line: &str) {
+    /// Adds a line and writes what can be written at once. Before the first one after some that found no room
+    /// goes the line that `note` makes of their number.
+    pub(super) fn write(&self, line: &str, note: impl FnOnce(u64) -> String) {
         let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        pending.push(line);
+        pending.push(line, note);
         pending.write_to(&mut io::stdout().lock(), Duration::ZERO);
     }
 
@@ -42,16 +44,13 @@ impl Output {
 }
 
 impl Pending {
-    fn push(&mut self, line: &str) {
+    fn push(&mut self, line: &str, note: impl FnOnce(u64) -> String) {
         if self.bytes.len() + line.len() > PENDING_LIMIT {
             self.dropped += 1;
             return;
         }
         if self.dropped > 0 {
-            let note =
-                format!("{} log lines were dropped: nobody read them in time\n", self.dropped);
-            self.bytes.extend_from_slice(note.as_bytes());
-            self.dropped = 0;
+            self.bytes.extend_from_slice(note(mem::take(&mut self.dropped)).as_bytes());
         }
         self.bytes.extend_from_slice(line.as_bytes());
     }
@@ -90,6 +89,10 @@ mod tests {
 
     use super::*;
 
+    fn note(dropped: u64) -> String {
+        format!("{dropped} dropped\n")
+    }
+
     fn full_pipe() -> (PipeReader, PipeWriter, usize) {
         let (reader, mut writer) = pipe().unwrap();
         let mut filled = 0;
@@ -104,11 +107,11 @@ mod tests {
     fn a_full_pipe_is_not_waited_for_and_gets_the_lines_later() {
         let (mut reader, mut writer, filled) = full_pipe();
         let mut pending = Pending::default();
-        pending.push("one\n");
+        pending.push("one\n", note);
         pending.write_to(&mut writer, Duration::ZERO);
         assert_eq!(pending.bytes, b"one\n");
         reader.read_exact(&mut vec![0; filled]).unwrap();
-        pending.push("two\n");
+        pending.push("two\n", note);
         pending.write_to(&mut writer, Duration::ZERO);
         drop(writer);
         let mut text = String::new();
@@ -121,12 +124,12 @@ mod tests {
         let mut pending = Pending::default();
         let line = "x".repeat(PENDING_LIMIT / 2);
         for _ in 0..5 {
-            pending.push(&line);
+            pending.push(&line, note);
         }
         assert_eq!((pending.bytes.len(), pending.dropped), (PENDING_LIMIT, 3));
         pending.bytes.clear();
-        pending.push("y\n");
-        assert_eq!(pending.bytes, b"3 log lines were dropped: nobody read them in time\ny\n");
+        pending.push("y\n", note);
+        assert_eq!(pending.bytes, b"3 dropped\ny\n");
     }
 
     #[test]
@@ -134,7 +137,7 @@ mod tests {
         let (reader, mut writer) = pipe().unwrap();
         drop(reader);
         let mut pending = Pending::default();
-        pending.push("one\n");
+        pending.push("one\n", note);
         pending.write_to(&mut writer, Duration::ZERO);
         assert!(pending.bytes.is_empty());
     }

@@ -4,9 +4,10 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::connection::buffers::Buffers;
 use crate::connection::channel::{Input, Output, Stream};
@@ -18,8 +19,8 @@ const MOST: usize = 64 << 10;
 /// From this size on it is read into memory that is used again.
 const LARGE: usize = 8 << 10;
 
-/// How long, in all, a program's pipe may be waited at after its end, while processes it left behind
-/// hold it open. The contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
+/// How long after a program's end processes it left behind may hold its pipe open, or go on writing. The
+/// contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(4);
 
 /// How long after one end of input a terminal gets the next, at first and at most. In between it
@@ -27,15 +28,15 @@ const BACKGROUND_GRACE: Duration = Duration::from_secs(4);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Sends what a program writes, until all that could write has closed its end; or until the program has
-/// ended (at the time that `ended` tells) and nothing came for a while; or until the client is gone.
+/// Sends what a program writes, until all that could write has closed its end; or until all it wrote itself is
+/// sent and a while has passed since it ended (at the time that `ended` tells); or until the client is gone.
 pub(super) async fn send(
     source: &Receiver,
     output: &Output,
     stream: Stream,
     ended: watch::Receiver<Option<Instant>>,
 ) {
-    let mut patience = Patience { ended, left: BACKGROUND_GRACE };
+    let mut patience = Patience { ended, own: capacity(source) };
     let mut buffers = Buffers::default();
     let mut size = LEAST;
     while patience.readable(source, &mut buffers).await {
@@ -43,11 +44,12 @@ pub(super) async fn send(
             Ok(chunk) if chunk.is_empty() => return,
             Ok(chunk) => {
                 size = next_size(size, chunk.len());
+                patience.read(chunk.len());
                 if output.write(stream, chunk).await.is_err() {
                     return;
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => patience.read(usize::MAX),
             // How a terminal tells that nobody has it open any more: EIO.
             Err(_) => return,
         }
@@ -86,34 +88,48 @@ fn packed(buffer: BytesMut) -> Bytes {
     }
 }
 
-/// How long is waited for output: without an end while the program runs, but for a while in all
-/// once it has ended. Time in which the client does not read does not count.
+/// How many bytes a pipe may hold; of a terminal, what no kernel exceeds.
+fn capacity(source: &Receiver) -> usize {
+    let size = fcntl(source, FcntlArg::F_GETPIPE_SZ);
+    size.ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST)
+}
+
+/// How long is waited for output: without an end while the program runs, or while what it wrote itself may
+/// not be sent yet, however slow the client reads; else until a while after its end.
 struct Patience {
     ended: watch::Receiver<Option<Instant>>,
-    left: Duration,
+    /// How much of what is still to be read the program may have written before its end.
+    own: usize,
 }
 
 impl Patience {
     /// Whether there is something to be read, the end included; `false` once there is no patience.
     async fn readable(&mut self, source: &Receiver, buffers: &mut Buffers) -> bool {
-        let begin = Instant::now();
-        let is_readable = tokio::select! {
+        let ended = *self.ended.borrow();
+        if self.own == 0 && ended.is_some_and(|end| end.elapsed() >= BACKGROUND_GRACE) {
+            return false;
+        }
+        tokio::select! {
             biased;
             _ = source.readable() => true,
-            () = Self::used_up(&mut self.ended, self.left) => false,
+            () = Self::used_up(&mut self.ended) => false,
             () = buffers.rest() => false,
-        };
-        if let Some(end) = *self.ended.borrow() {
-            self.left = self.left.saturating_sub(end.max(begin).elapsed());
         }
-        is_readable
     }
 
-    async fn used_up(ended: &mut watch::Receiver<Option<Instant>>, left: Duration) {
-        if ended.wait_for(Option::is_some).await.is_err() {
-            std::future::pending::<()>().await;
+    async fn used_up(ended: &mut watch::Receiver<Option<Instant>>) {
+        let end = ended.wait_for(Option::is_some).await.ok().and_then(|end| *end);
+        match end {
+            Some(end) => sleep_until(end + BACKGROUND_GRACE).await,
+            None => std::future::pending().await,
         }
-        sleep(left).await;
+    }
+
+    /// Notes how much was read since the program's end; all there was if it is more than the pipe holds.
+    fn read(&mut self, length: usize) {
+        if self.ended.borrow().is_some() {
+            self.own = self.own.saturating_sub(length);
+        }
     }
 }
 

@@ -235,6 +235,28 @@ async fn a_background_child_that_writes_now_and_then_does_not_prolong_the_wait()
 }
 
 #[tokio::test]
+async fn a_background_child_that_writes_all_the_time_does_not_prolong_the_wait() {
+    // Only time without output counted: a client waited twelve seconds.
+    let mut client = Client::new();
+    client.open(0, WINDOW);
+    client.exec(0, "cat /dev/zero & exit 3");
+    let begin = Instant::now();
+    let mut events = Vec::new();
+    while begin.elapsed() < Duration::from_secs(20) {
+        match client.event(0).await {
+            Event::Out(data) => {
+                client.send(93, 0, &u32::try_from(data.len()).unwrap().to_be_bytes());
+            }
+            Event::Close => break,
+            event => events.push(event),
+        }
+    }
+    let took = begin.elapsed();
+    assert_eq!(events[1..], [Event::Status(3), Event::Eof]);
+    assert!(took <= Duration::from_secs(8), "{took:?}");
+}
+
+#[tokio::test]
 async fn what_a_client_does_not_read_in_time_is_not_lost_with_the_programs_end() {
     let mut client = Client::new();
     client.open(0, 10);
