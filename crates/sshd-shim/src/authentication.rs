@@ -5,7 +5,7 @@ use russh::server::Auth;
 use russh::{MethodKind, MethodSet};
 
 use crate::config::Config;
-use crate::log::Log;
+use crate::log::{Log, Value};
 
 /// So many failures end a connection; a first `none`, which asks for the methods, is none of them.
 pub const MOST_FAILURES: usize = 6;
@@ -20,6 +20,35 @@ pub fn methods(config: &Config) -> MethodSet {
 /// The method `none`.
 pub fn none(config: &Config) -> Auth {
     if config.allow_unauthenticated { Auth::Accept } else { reject(config) }
+}
+
+/// A method that nobody may log in with, such as `password`.
+pub fn refused(config: &Config, log: &Log, method: &str) -> Auth {
+    let error = format!("the method {method} is not accepted");
+    log.error("authentication-failed", &[("error", error.into())]);
+    reject(config)
+}
+
+/// A key that a client has offered.
+#[derive(Debug)]
+pub struct Offer {
+    key_type: String,
+    fingerprint: String,
+}
+
+impl Offer {
+    /// `key` was offered.
+    pub fn new(key: &PublicKey) -> Self {
+        Self {
+            key_type: key.algorithm().as_str().to_owned(),
+            fingerprint: key.fingerprint(HashAlg::Sha256).to_string(),
+        }
+    }
+
+    /// For a line of the log.
+    pub fn data(&self) -> [(&'static str, Value<'_>); 2] {
+        [("key-type", (&self.key_type).into()), ("fingerprint", (&self.fingerprint).into())]
+    }
 }
 
 /// Whether `key` may log in with signatures of `algorithm`. If not, the log has what was offered.
@@ -37,14 +66,10 @@ pub fn offered(config: &Config, log: &Log, key: &PublicKey, algorithm: &Algorith
     } else {
         "not the authorized key"
     };
-    log.error(
-        "authentication-failed",
-        &[
-            ("error", why.into()),
-            ("key-type", algorithm.as_str().into()),
-            ("fingerprint", key.fingerprint(HashAlg::Sha256).to_string().into()),
-        ],
-    );
+    let offer = Offer::new(key);
+    let [key_type, fingerprint] = offer.data();
+    let signatures = ("signature-algorithm", algorithm.as_str().into());
+    log.error("authentication-failed", &[("error", why.into()), key_type, signatures, fingerprint]);
     reject(config)
 }
 

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
-use russh::server::{Auth, Goodbye, Handler, Packets, PublicKeyOffer, Session, VerifiedPublicKey};
+use russh::server::{
+    Auth, Goodbye, Handler, Packets, PublicKeyOffer, Response, Session, VerifiedPublicKey,
+};
 use tokio::time::{Instant, Interval, Sleep, interval_at, sleep};
 
-use crate::authentication;
+use crate::authentication::{self, Offer};
 use crate::connection::{Connection, Ender, Farewell, Sink, Violation};
 use crate::context::Context;
 use crate::log::Log;
@@ -56,6 +58,8 @@ pub struct Client {
 #[derive(Debug)]
 struct Login {
     deadline: Pin<Box<Sleep>>,
+    /// The key offered last.
+    offer: Option<Offer>,
     /// Over when this is dropped.
     _handshake: Handshake,
 }
@@ -68,7 +72,11 @@ impl Client {
             connection: Connection::new(Arc::clone(&context), log.clone()),
             context,
             log,
-            login: Some(Login { deadline: Box::pin(sleep(LOGIN_GRACE)), _handshake: handshake }),
+            login: Some(Login {
+                deadline: Box::pin(sleep(LOGIN_GRACE)),
+                offer: None,
+                _handshake: handshake,
+            }),
             ticks: interval_at(now + KEEPALIVE, KEEPALIVE),
             last_heard: now,
         }
@@ -77,6 +85,11 @@ impl Client {
     /// Whether the client is logged in.
     pub fn is_authenticated(&self) -> bool {
         self.login.is_none()
+    }
+
+    /// The key offered last by a client that is not logged in.
+    pub fn offer(&self) -> Option<&Offer> {
+        self.login.as_ref().and_then(|login| login.offer.as_ref())
     }
 
     /// A way to end the connection from elsewhere.
@@ -111,11 +124,27 @@ impl Handler for Client {
         Ok(authentication::none(&self.context.config))
     }
 
+    async fn auth_password(&mut self, _user: &str, _: &str) -> Result<Auth, ClientError> {
+        Ok(authentication::refused(&self.context.config, &self.log, "password"))
+    }
+
+    async fn auth_keyboard_interactive<'a>(
+        &'a mut self,
+        _user: &str,
+        _submethods: &str,
+        _response: Option<Response<'a>>,
+    ) -> Result<Auth, ClientError> {
+        Ok(authentication::refused(&self.context.config, &self.log, "keyboard-interactive"))
+    }
+
     async fn auth_publickey_offered(
         &mut self,
         _user: &str,
         offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, ClientError> {
+        if let Some(login) = &mut self.login {
+            login.offer = Some(Offer::new(offer.public_key));
+        }
         Ok(authentication::offered(
             &self.context.config,
             &self.log,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
-use crate::authentication::{self, MOST_FAILURES};
+use crate::authentication::{self, MOST_FAILURES, Offer};
 use crate::client::{BY_APPLICATION, Client, LOGIN_GRACE};
 use crate::config::Config;
 use crate::connection::{Ender, Farewell};
@@ -219,7 +219,10 @@ async fn serve_client(
             |error| error.to_string(),
             |()| "the connection ended before login".to_owned(),
         );
-        log.error("handshake-failed", &[("error", error.into())]);
+        let offer = client.offer().map(Offer::data);
+        let data: Vec<_> =
+            [("error", error.into())].into_iter().chain(offer.into_iter().flatten()).collect();
+        log.error("handshake-failed", &data);
     }
     client.end().await;
     log.info("completed", &[]);

@@ -12,12 +12,14 @@ use suite::{free_port, is_alive, tool, wait_for};
 use super::LONG;
 use super::forwards::{echo_v4, tunnel};
 
-fn raw(words: &[&str]) {
+/// Has `raw_peer.py` do something to a server; the server's log.
+fn raw(words: &[&str]) -> String {
     let mut server = SshServer::start();
     let mut peer = server.peer("raw_peer.py", words.iter().copied());
     let _done = Client::start(&mut peer).finish_within(LONG).succeeds();
     assert!(server.is_running(), "{}", server.log());
     wait_for("no child", || server.children().is_empty().then_some(()));
+    server.log()
 }
 
 #[test]
@@ -59,6 +61,34 @@ fn a_flood_of_requests_is_borne() {
 #[test]
 fn variables_without_end_are_borne() {
     raw(&["many_variables"]);
+}
+
+#[test]
+fn variables_of_a_session_are_not_kept_while_its_program_runs() {
+    // They were, twice: 6 MiB a session.
+    raw(&["variables_of_a_session"]);
+}
+
+#[test]
+fn requests_without_end_before_login_are_borne() {
+    // A client that nobody knows could have a mebibyte of answers wait.
+    raw(&["services_without_end"]);
+}
+
+#[test]
+fn the_log_says_why_logins_failed() {
+    // It named wrong keys only, and the signature's algorithm as their type.
+    let log = raw(&["failed_logins"]);
+    let told = |message: &str, words: &[&str]| {
+        let message = format!("handle-connection.{message}\"");
+        let mut lines = log.lines().filter(|line| line.contains(&message));
+        assert!(lines.any(|line| words.iter().all(|word| line.contains(word))), "{words:?}: {log}");
+    };
+    let key = ["\"key-type\":\"ssh-rsa\"", "\"fingerprint\":\"SHA256:"];
+    told("authentication-failed", &[key[0], key[1], "not the authorized key", "rsa-sha2-"]);
+    told("handshake-failed", &[key[0], key[1], "\"error\":\"Invalid signature\""]);
+    told("authentication-failed", &["\"error\":\"the method password is not accepted\""]);
+    told("handshake-failed", &["\"error\":\"too many authentication failures\""]);
 }
 
 #[test]

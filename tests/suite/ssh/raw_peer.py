@@ -263,6 +263,84 @@ def many_variables():
     assert grown <= 8 * MIB, grown
 
 
+def variables_of_a_session():
+    """What a client sets is not kept, once and again, for as long as its program runs."""
+    connection = transport()
+    works(connection)
+    before = memory()
+    sessions = []
+    for _ in range(8):
+        session = connection.open_session()
+        for number in range(15):
+            request(session, "env", string(f"NAME{number}") + string("x" * 125_000))
+        session.exec_command("echo ready; exec sleep 60")
+        assert session.recv(6) == b"ready\n"
+        sessions.append(session)
+    grown = memory() - before
+    print(f"KiB grown for {len(sessions)} sessions with 1.8 MiB of variables each: {grown}")
+    assert grown <= len(sessions) * 1 * MIB, grown
+    connection.close()
+
+
+def stranger():
+    """A connection whose keys are exchanged but that is not logged in."""
+    connection = paramiko.Transport(("127.0.0.1", int(PORT)))
+    connection.start_client(timeout=60)
+    return connection
+
+
+def services_without_end():
+    """Before login, requests by the hundred thousand whose answers nobody reads."""
+    works(transport())
+    before = memory()
+    pourers = []
+    for _ in range(8):
+        connection = stranger()
+        connection.packetizer.read_all = lambda *arguments, **named: threading.Event().wait()
+
+        def pour(connection=connection):
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                for _ in range(300_000):
+                    send(connection, b"\5" + string("ssh-userauth"))
+        pourers.append(threading.Thread(target=pour, daemon=True))
+        pourers[-1].start()
+    most, last, deadline = 0, time.monotonic(), time.monotonic() + 50
+    # Until nothing has changed for a while: all of them have to wait.
+    while time.monotonic() < min(last + 10, deadline):
+        if (grown := memory() - before) > most:
+            most, last = grown, time.monotonic()
+        time.sleep(0.05)
+    print(f"KiB grown at most for {len(pourers)} clients: {most}")
+    assert most <= len(pourers) * MIB // 2, most
+    works(transport())
+
+
+def failed_logins():
+    """A wrong key, a wrong signature, a password too many."""
+    connection = stranger()
+    try:
+        connection.auth_publickey("root", paramiko.RSAKey.generate(2048))
+        raise AssertionError("a wrong key is taken")
+    except paramiko.AuthenticationException:
+        pass
+    connection.close()
+    connection = stranger()
+    key = paramiko.RSAKey.from_private_key_file(KEY)
+    sign = key.sign_ssh_data
+    key.sign_ssh_data = lambda data, algorithm=None: sign(data + b"x", algorithm)
+    try:
+        connection.auth_publickey("root", key)
+        raise AssertionError("a wrong signature is taken")
+    except paramiko.SSHException as error:
+        print(error)
+    until("the end", lambda: not connection.is_active())
+    connection = stranger()
+    for _ in range(6):
+        with contextlib.suppress(paramiko.SSHException, EOFError):
+            connection.auth_password("root", "secret", fallback=False)
+    until("the end", lambda: not connection.is_active())
+
+
 def many_channels():
     """Channels without end: at some number they are refused, and closing gives room again."""
     connection = transport()

@@ -139,6 +139,10 @@ pub enum Error {
     #[error("Wrong server signature")]
     WrongServerSig,
 
+    /// As many as the server's config allows. // piecrust: told to the client and returned.
+    #[error("too many authentication failures")]
+    TooManyAuthFailures,
+
     /// Excessive packet size.
     #[error("Bad packet size: {0}")]
     PacketSize(usize),

@@ -13,6 +13,8 @@ use super::*;
 const HIGH_WATER: usize = 128 << 10;
 /// While more than this waits, which only answers of the transport itself can amount to, nothing is read.
 const BACKLOG: usize = 1 << 20;
+/// The same before authentication.
+const STRANGERS_BACKLOG: usize = 64 << 10;
 /// The buffer for reading is of this size at first...
 const SMALL_READ: usize = 4 << 10;
 /// ... and of this size when more comes than fits.
@@ -200,7 +202,8 @@ impl Session {
             && self.common.packet_writer.is_empty()
             && handler.poll_write(cx).is_ready();
         // A client that does not read its answers may not ask for more; but keys must be exchanged.
-        if self.common.packet_writer.len() < BACKLOG
+        let backlog = if transport.is_trusted { BACKLOG } else { STRANGERS_BACKLOG };
+        if self.common.packet_writer.len() < backlog
             && (self.kex.active() || handler.takes_messages())
             && let Poll::Ready(read) = transport.poll_read(cx)?
         {

@@ -146,11 +146,7 @@ impl Session {
                     if self.common.config.max_auth_attempts > 0
                         && auth.rejection_count >= self.common.config.max_auth_attempts
                     {
-                        self.common.disconnect(
-                            Disconnect::ProtocolError,
-                            "too many authentication failures",
-                            "en",
-                        )?;
+                        return Err(Error::TooManyAuthFailures.into());
                     }
                 }
                 Ok(())
@@ -1278,9 +1274,8 @@ impl Encrypted {
                                 reject_auth_request(until, &mut self.write, auth_request).await?;
                             }
                         } else {
-                            debug!("signature wrong");
-                            auth_user.clear();
-                            reject_auth_request(until, &mut self.write, auth_request).await?;
+                            // piecrust: the end, as with Go's server.
+                            return Err(Error::Keys(crate::keys::Error::InvalidSignature).into());
                         }
                     } else {
                         auth_user.clear();
