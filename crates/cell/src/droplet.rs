@@ -18,7 +18,7 @@ use crate::screen::Event;
 use crate::stacks::Stack;
 use crate::state::{AppDirectory, StateError};
 
-/// What a staging leaves beside its droplet.
+/// What a staging leaves beside its droplet, and tells an app that was pushed.
 const RESULTS: [&str; 2] = ["result.json", "staging_report.json"];
 /// An app runs under its own name.
 const NAMED: &str = "error: --name is for a droplet that is a file, and there is no such file";

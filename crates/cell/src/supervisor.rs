@@ -77,7 +77,22 @@ pub(crate) fn supervise(
         .map_err(|error| CellError::on("the app on standard input")(error.into()))?;
     let lock = directory.lock(Work::Running)?;
     directory.clean_up(Work::Running, &lock)?;
-    let droplet = own_droplet(&directory, &app)?;
+    let asked = run(app, &directory, bundle, context);
+    directory.clean_up(Work::Running, &lock)?;
+    for stream in &asked? {
+        let _gone = control::answer(stream, &[]);
+    }
+    Ok(())
+}
+
+/// Keeps the app running with all that it needs; who asked to stop it is to be answered.
+fn run(
+    app: App,
+    directory: &AppDirectory,
+    bundle: Option<&str>,
+    context: &Context,
+) -> Result<Vec<UnixStream>, CellError> {
+    let droplet = own_droplet(directory, &app)?;
     let warehouse = Warehouse::open(&context.state, &context.environment)?;
     let architecture = app.architecture.as_deref();
     let architecture = architecture.map_or_else(Architecture::own, Architecture::named);
@@ -89,7 +104,7 @@ pub(crate) fn supervise(
         directory: directory.path.clone(),
         lifecycle: held.path().to_owned(),
         droplet,
-        keys: keys::of(&directory)?,
+        keys: keys::of(directory)?,
         log: Log::open(&directory.place("log")).map_err(CellError::on("the app's log"))?,
     };
     let listener =
@@ -101,12 +116,7 @@ pub(crate) fn supervise(
             let _stopped_already = control::ask(&path, &Question::Stop);
         }
     });
-    let asked = keep(&common, listener);
-    directory.clean_up(Work::Running, &lock)?;
-    for stream in &asked {
-        let _gone = control::answer(stream, &[]);
-    }
-    Ok(())
+    Ok(keep(&common, listener))
 }
 
 /// The app's droplet beside its instances, where it stays whatever is staged meanwhile, and goes with them.

@@ -214,7 +214,10 @@ fn an_app_that_is_being_stopped_is_listed_and_nobody_calls_it_killed() {
         assert_eq!(machine.cell(&["ps"]).succeeds().error(), "");
     }
     assert!(stop.wait().unwrap().success());
-    assert_eq!(machine.cell(&["ps"]).succeeds().out(), "shop  web/0  down\n");
+    // Nor one that could not be started.
+    machine.cell(&["run", "shop", "--bundle", "/none.tgz"]).fails(1);
+    let listed = machine.cell(&["ps"]).succeeds();
+    assert_eq!((listed.out(), listed.error()), ("shop  web/0  down\n".to_owned(), String::new()));
     let push = push.wait_with_output().unwrap();
     assert_eq!(Said(push).fails(1).lines().last(), Some("'shop' was stopped meanwhile"));
     let log = machine.log();

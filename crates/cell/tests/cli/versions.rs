@@ -1,6 +1,7 @@
 //! What was staged, and what runs of it: each has a droplet and settings that belong together.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -67,12 +68,16 @@ fn a_staging_that_is_killed_once_it_has_its_droplet_leaves_what_was_staged_befor
     let app = write(&machine, "first");
     let path = app.to_str().unwrap();
     machine.cell(&["stage", path]).succeeds();
-    let before = droplets(&machine);
+    let files = || {
+        let number = |path: &PathBuf| fs::metadata(path).map(|it| it.ino()).ok();
+        droplets(&machine).iter().map(number).collect::<Vec<_>>()
+    };
+    let before = files();
     write(&machine, "second");
     // Its container takes a while to go.
     many_files(&app.join("files"));
     let mut stage = machine.start(&["stage", path]);
-    while droplets(&machine) == before && stage.try_wait().unwrap().is_none() {
+    while files() == before && stage.try_wait().unwrap().is_none() {
         thread::sleep(Duration::from_millis(1));
     }
     let _ended_already = stage.kill();
