@@ -60,8 +60,13 @@ pub(crate) fn start(
             .follow(|_| interrupt.ends_reading())
             .map_err(CellError::on(log.display().to_string()))?;
         let (name, typed) = (&app.name, typed(&app.name));
-        let text =
-            format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}");
+        let goes_on = control::ask(&directory.path, &Question::Status).is_ok()
+            || supervisor.try_wait().is_ok_and(|ended| ended.is_none());
+        let text = if goes_on {
+            format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}")
+        } else {
+            format!("\n{name} was stopped meanwhile")
+        };
         context.screen.tell(&Event::Step { text: &text });
     }
     Ok(())

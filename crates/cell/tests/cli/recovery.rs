@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -170,6 +170,21 @@ fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
     assert!(push.wait().unwrap().success(), "{words}");
     assert!(words.contains("shop goes on") && !words.contains("http://"), "{words}");
     assert!(machine.cell(&["ps"]).succeeds().out().contains("starting"));
+}
+
+/// It was said to go on.
+#[test]
+fn what_was_stopped_while_its_log_was_followed_does_not_go_on() {
+    let machine = Machine::new();
+    let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
+    let mut command = machine.command(&["push", app.to_str().unwrap()]);
+    let mut push = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(push.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("A shell in it")));
+    machine.cell(&["stop", "shop"]).succeeds();
+    kill(Pid::from_raw(push.id().cast_signed()), Signal::SIGINT).unwrap();
+    assert_eq!(lines.last().as_deref(), Some("shop was stopped meanwhile"));
+    assert!(push.wait().unwrap().success());
 }
 
 /// It asked once, before the app listened, and failed after a minute; the app ran.
