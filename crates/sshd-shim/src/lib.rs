@@ -5,6 +5,7 @@ pub mod algorithms;
 pub mod authentication;
 pub mod authorized_key;
 pub mod blocking;
+mod calendar;
 pub mod children;
 pub mod client;
 pub mod config;

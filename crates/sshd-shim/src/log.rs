@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::calendar::civil;
+
 mod json;
 mod redaction;
 mod stdout;
@@ -63,8 +65,6 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
     /// A number.
     Number(i64),
-    /// A boolean.
-    Flag(bool),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -88,18 +88,6 @@ impl From<String> for Value<'_> {
 impl<'a> From<Cow<'a, str>> for Value<'a> {
     fn from(text: Cow<'a, str>) -> Self {
         Self::Text(text)
-    }
-}
-
-impl From<bool> for Value<'_> {
-    fn from(flag: bool) -> Self {
-        Self::Flag(flag)
-    }
-}
-
-impl From<i32> for Value<'_> {
-    fn from(number: i32) -> Self {
-        Self::Number(number.into())
     }
 }
 
@@ -196,11 +184,6 @@ impl Log {
         self.line(Level::Error, message, data);
     }
 
-    /// A line that even production prints.
-    pub fn fatal(&self, message: &str, data: &Data<'_>) {
-        self.line(Level::Fatal, message, data);
-    }
-
     /// Waits up to `patience` until a slow reader has taken what is left: for the program's end.
     pub fn flush(&self, patience: Duration) {
         self.sink.output.flush(patience);
@@ -273,27 +256,13 @@ impl fmt::Display for Stamp {
         match self.1 {
             TimeFormat::UnixEpoch => write!(out, "{seconds}.{nanoseconds:09}"),
             TimeFormat::Rfc3339 => {
-                let (year, month, day) = date(seconds / 86_400);
+                let (year, month, day) = civil(i64::try_from(seconds / 86_400).unwrap_or(i64::MAX));
                 let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
                 write!(out, "{year:04}-{month:02}-{day:02}T")?;
                 write!(out, "{hour:02}:{minute:02}:{second:02}.{nanoseconds:09}Z")
             }
         }
     }
-}
-
-/// Year, month and day of the day that many days after 1 January 1970.
-fn date(days: u64) -> (u64, u64, u64) {
-    // Years are taken to begin in March, so that a leap day is a year's last; 719,468 days lie
-    // between 1 March of the year 0 and 1970, 146,097 in each 400 years.
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day_of_month = day - (153 * month + 2) / 5 + 1;
-    let (month, later) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + later, month, day_of_month)
 }
 
 #[cfg(test)]
@@ -320,14 +289,9 @@ mod tests {
                         \"type\":\"a\\u003cb\\u003e\\u0026\\\"\\\\\\n\\u0001\\u2028\"}}\n";
         assert!(line.ends_with(expected), "{line}");
         assert_eq!(
-            log(TimeFormat::Rfc3339).text(
-                NOW,
-                Level::Fatal,
-                "x",
-                &[("a", 1.into()), ("b", true.into())]
-            ),
+            log(TimeFormat::Rfc3339).text(NOW, Level::Fatal, "x", &[("a", 1_u32.into())]),
             "{\"timestamp\":\"2026-11-21T07:37:30.883822918Z\",\"level\":\"fatal\",\"source\":\"sshd\",\
-             \"message\":\"sshd.x\",\"data\":{\"a\":1,\"b\":true}}\n"
+             \"message\":\"sshd.x\",\"data\":{\"a\":1}}\n"
         );
     }
 

@@ -17,12 +17,10 @@ use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use crate::blocking::Source;
+use crate::secrets::is_secret;
 
 use options::{Direction, Options, UsageError};
 use peer::{Fatal, Peer};
-
-/// What a variable of a command may not show: where the keys of the server are handed over.
-const SECRET_PREFIX: &[u8] = b"SSHD_";
 
 /// Whether `command` is served here instead of by a shell: its text is `scp`, alone or with blanks
 /// around it. `/usr/bin/scp` is the shell's (contract sshd 10).
@@ -76,8 +74,8 @@ pub fn parse(
 
 /// A variable of the server's environment.
 fn variable(name: &[u8]) -> Option<Vec<u8>> {
-    let hidden = name.starts_with(SECRET_PREFIX);
-    env::var_os(OsStr::from_bytes(name)).filter(|_| !hidden).map(OsStringExt::into_vec)
+    let name = OsStr::from_bytes(name);
+    env::var_os(name).filter(|_| !is_secret(name)).map(OsStringExt::into_vec)
 }
 
 #[cfg(test)]

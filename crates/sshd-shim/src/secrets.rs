@@ -43,6 +43,12 @@ pub(crate) struct Call {
     pub(crate) words: Vec<OsString>,
 }
 
+/// Whether the server's keys may have been handed over in the environment variable `name`, which then is nobody
+/// else's business.
+pub(crate) fn is_secret(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"SSHD_")
+}
+
 /// The keys that count, and the environment without them. `given` are those of the flags.
 pub(crate) fn hide(
     given: Keys,

@@ -13,6 +13,15 @@ use tokio::net::TcpStream;
 /// How often the kernel asks a silent peer whether it is there, in seconds (contract sshd 4).
 const KEEPALIVE_SECONDS: u32 = 15;
 
+/// Sets the options that Go sets: no delay, keep-alive. What fails here costs speed, or time until a dead peer is
+/// noticed.
+pub(crate) fn set_options(tcp: &TcpStream) {
+    let _ignored = tcp.set_nodelay(true);
+    let _ignored = setsockopt(tcp, sockopt::KeepAlive, &true)
+        .and_then(|()| setsockopt(tcp, sockopt::TcpKeepIdle, &KEEPALIVE_SECONDS))
+        .and_then(|()| setsockopt(tcp, sockopt::TcpKeepInterval, &KEEPALIVE_SECONDS));
+}
+
 /// A TCP stream that acknowledges at once what it reads, as long as the handshake lasts: the server has
 /// nothing to send at two moments of it, and a client with Nagle's algorithm, as OpenSSH's is, would wait
 /// 41 ms at each for the kernel's delayed acknowledgement.
@@ -40,10 +49,7 @@ impl Stream {
     /// Sets the options of a connection just accepted; its handshake holds `counted`. A connection that is
     /// gone already fails later.
     pub fn new(tcp: TcpStream, counted: Arc<()>) -> (Self, Handshake) {
-        let _gone = tcp.set_nodelay(true);
-        let _gone = setsockopt(&tcp, sockopt::KeepAlive, &true);
-        let _gone = setsockopt(&tcp, sockopt::TcpKeepIdle, &KEEPALIVE_SECONDS);
-        let _gone = setsockopt(&tcp, sockopt::TcpKeepInterval, &KEEPALIVE_SECONDS);
+        set_options(&tcp);
         let _gone = tcp.set_quickack(true);
         let handshake_over = Arc::default();
         let handshake = Handshake { over: Arc::clone(&handshake_over), _counted: counted };

@@ -177,17 +177,6 @@ async fn a_program_that_starts_at_the_end_of_the_server_is_told_too() {
     assert_eq!(status.signal(), Some(Signal::SIGHUP as i32));
 }
 
-#[tokio::test]
-async fn a_program_that_has_ended_gets_no_signals() {
-    let children = watched();
-    let mut process = sh(":", &children);
-    process.child.wait().await;
-    // Its number may be somebody else's by now; that nobody is asked can't be seen but in the code.
-    process.child.group().signal(Signal::SIGKILL, None::<&Receiver>);
-    drop(process.child);
-    none_left(&children).await;
-}
-
 /// A program that has ended, with a process left in its group.
 async fn with_one_left(script: &str, children: &Arc<Children>) -> Process {
     let mut process = ready(script, children).await;

@@ -4,11 +4,10 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use bytes::BufMut;
-use nix::sys::socket::{Shutdown, setsockopt, shutdown, sockopt};
+use nix::sys::socket::{Shutdown, shutdown};
 use tokio::net::{TcpStream, UnixStream};
 
-/// After so many idle seconds, and every so many seconds, the kernel asks for a sign of life.
-const KEEPALIVE_SECONDS: u32 = 15;
+use crate::stream::set_options;
 
 /// A stream that does not block.
 #[derive(Debug)]
@@ -18,13 +17,9 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    /// With the options that Go sets: no delay, keep-alive.
+    /// With the usual options.
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        // What fails here costs speed, or time until a dead peer is noticed.
-        let _ignored = stream.set_nodelay(true);
-        let _ignored = setsockopt(&stream, sockopt::KeepAlive, &true)
-            .and_then(|()| setsockopt(&stream, sockopt::TcpKeepIdle, &KEEPALIVE_SECONDS))
-            .and_then(|()| setsockopt(&stream, sockopt::TcpKeepInterval, &KEEPALIVE_SECONDS));
+        set_options(&stream);
         Self::Tcp(stream)
     }
 

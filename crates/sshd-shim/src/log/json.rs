@@ -18,9 +18,6 @@ pub(super) fn object(out: &mut String, fields: &[(&str, Value<'_>)]) {
             Value::Number(number) => {
                 let _infallible = write!(out, "{number}");
             }
-            Value::Flag(flag) => {
-                let _infallible = write!(out, "{flag}");
-            }
         }
     }
     out.push('}');

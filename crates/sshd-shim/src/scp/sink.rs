@@ -73,7 +73,7 @@ impl Sink<'_, '_> {
             Record::Directory(entry) => return self.directory(&entry),
             Record::End => self.end()?,
             Record::Times(times) => {
-                self.times = times;
+                self.times = Some(times);
                 self.peer.ok()?;
             }
             // The client shows its warnings itself, and waits for no answer.

@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStringExt;
 
 use lifecycle::environment::Environment;
 
+use crate::secrets::is_secret;
+
 const PATH: &str = "PATH";
-/// Where the server's keys may have been handed over.
-const SECRET_PREFIX: &str = "SSHD_";
 
 /// How much of the server's own environment a session sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +43,10 @@ pub(super) fn of_session(
 }
 
 fn is_inherited(name: &OsStr, inheritance: Inheritance) -> bool {
-    let is_secret = name.as_encoded_bytes().starts_with(SECRET_PREFIX.as_bytes());
     match inheritance {
         Inheritance::Nothing => false,
-        Inheritance::AllButPath => !is_secret && !name.eq_ignore_ascii_case(PATH),
-        Inheritance::All => !is_secret,
+        Inheritance::AllButPath => !is_secret(name) && !name.eq_ignore_ascii_case(PATH),
+        Inheritance::All => !is_secret(name),
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rustix::fs::{AtFlags, FileType, RawDir, Stat, statat};
 use rustix::io;
 
+use crate::calendar::civil;
 use crate::sftp::accounts::Accounts;
 use crate::sftp::attributes::Attributes;
 use crate::sftp::replies::{Entry, Replies};
@@ -115,30 +116,12 @@ fn date(seconds: i64, now: i64) -> String {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (year, month, day) = civil(seconds.div_euclid(86_400));
-    let month = MONTHS[month];
+    let month = MONTHS[month - 1];
     if seconds.abs_diff(now) > RECENT.unsigned_abs() {
         return format!("{month} {day:2}  {year:4}");
     }
     let minutes = seconds.rem_euclid(86_400) / 60;
     format!("{month} {day:2} {:02}:{:02}", minutes / 60, minutes % 60)
-}
-
-/// Year, month from 0 and day from 1 of a day counted from 1 January 1970, in the Gregorian calendar.
-/// Years are counted from March here, so that the leap day is the last of its year.
-fn civil(days: i64) -> (i64, usize, i64) {
-    const DAYS_OF_400_YEARS: i64 = 146_097;
-    // From 1 March of the year 0.
-    let days = days.saturating_add(719_468);
-    let era = days.div_euclid(DAYS_OF_400_YEARS);
-    let day = days.rem_euclid(DAYS_OF_400_YEARS);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    // Months from March have 31, 30, 31, 30, 31 days, twice, and so on.
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let january_or_february = month >= 10;
-    let month = usize::try_from((month + 2) % 12).unwrap_or_default();
-    (era * 400 + year + i64::from(january_or_february), month, day)
 }
 
 #[cfg(test)]
