@@ -85,7 +85,7 @@ pub enum DefinitionError {
         problem: String,
     },
     /// The manifest binds services that the services file lacks.
-    #[error("services {} are in the manifest but not in the file given by --services", .0.join(", "))]
+    #[error("the manifest has services {}: give a file that has them, too, by --services", .0.join(", "))]
     Unbound(Vec<String>),
 }
 

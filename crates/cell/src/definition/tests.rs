@@ -107,7 +107,7 @@ fn services_come_from_a_file_and_the_manifest_chooses() {
         ("applications: [{services: []}]", Ok("{}")),
         (
             "applications: [{services: [db, none]}]",
-            Err("services none are in the manifest but not in the file given by --services"),
+            Err("the manifest has services none: give a file that has them, too, by --services"),
         ),
     ] {
         let directory = directory(&[("manifest.yml", manifest), ("services.json", file)]);
