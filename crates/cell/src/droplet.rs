@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
-use crate::app::App;
 use crate::command_line::Run;
 use crate::container::Isolation;
 use crate::definition;
@@ -12,11 +11,10 @@ use crate::error::CellError;
 use crate::inspect;
 use crate::isolation;
 use crate::push::{self, Context};
-use crate::roots::Root;
-use crate::run::start;
+use crate::run::{Order, start};
 use crate::screen::Event;
 use crate::stacks::Stack;
-use crate::state::{AppDirectory, StateError};
+use crate::state::{AppDirectory, StateError, Work};
 
 /// What a staging leaves beside its droplet, and tells an app that was pushed.
 const RESULTS: [&str; 2] = ["result.json", "staging_report.json"];
@@ -26,22 +24,14 @@ const NAMED: &str = "error: --name is for a droplet that is a file, and there is
 /// `cell run`: an app that was pushed, or a droplet that is a file, which becomes an app.
 pub(crate) fn run(flags: &Run, context: &Context) -> Result<(), CellError> {
     let file = Path::new(&flags.droplet);
-    let Order { app, directory, _root } = if file.is_file() {
+    let order = if file.is_file() {
         adopt(file, flags, context)?
     } else if flags.name.is_some() {
         return Err(CellError::CommandLine(NAMED.to_owned()));
     } else {
         change(flags, context)?
     };
-    start(&app, &directory, flags.bundle.as_deref(), flags.detach, context)
-}
-
-/// What is to run.
-struct Order {
-    app: App,
-    directory: AppDirectory,
-    /// Its root file system stays until its supervisor has it.
-    _root: Option<Root>,
+    start(order, flags.bundle.as_deref(), flags.detach, context)
 }
 
 /// The app of that name, where there is no such file.
@@ -77,19 +67,21 @@ fn adopt(file: &Path, flags: &Run, context: &Context) -> Result<Order, CellError
     for of_earlier in results {
         let _there_may_be_none = fs::remove_file(of_earlier);
     }
-    Ok(Order { app, directory, _root: root })
+    Ok(Order { app, directory, lock: Some(lock), _root: root })
 }
 
 /// An app that was staged before; what the flags say otherwise is for this run alone.
 fn change(flags: &Run, context: &Context) -> Result<Order, CellError> {
     let directory = app(&flags.droplet, context)?;
+    // Read while nobody replaces it and its droplet; who becomes root below comes by here again.
+    let lock = directory.lock(Work::Staging)?;
     let staged = directory.read()?;
     let mut app = staged.ok_or_else(|| CellError::NotStaged(directory.name.clone()))?;
     let mut root = None;
     if flags.stack.is_some() || flags.isolation.is_some() {
         let stack = enter(&app.stack, flags, context)?;
         // A container is made where stagings are, to try the walls.
-        let _lock = push::lock(&directory, context)?;
+        push::clean_up(&directory, &lock, context)?;
         root = push::walls(&mut app, &stack, flags.isolation, &directory, context)?;
     } else if app.isolation == Isolation::None {
         // Another `--isolation` may have been long ago.
@@ -100,7 +92,7 @@ fn change(flags: &Run, context: &Context) -> Result<Order, CellError> {
     if let Some(web) = app.processes.first_mut() {
         web.command = flags.command.clone().or_else(|| web.command.take());
     }
-    Ok(Order { app, directory, _root: root })
+    Ok(Order { app, directory, lock: Some(lock), _root: root })
 }
 
 /// The stack that the flags name, else that of `staged_on`; becomes root where its containers need that.

@@ -20,10 +20,10 @@ use crate::log::Log;
 use crate::package::Package;
 use crate::progress;
 use crate::roots::Root;
-use crate::run;
+use crate::run::{self, Order};
 use crate::screen::{Event, Screen};
 use crate::stacks::{self, HOST, Stack, Stacks};
-use crate::staging::{self, Order, Staged};
+use crate::staging::{self, Staged};
 use crate::state::{AppDirectory, Lock, State, Work};
 use crate::subordinates;
 use crate::warehouse::Warehouse;
@@ -70,9 +70,10 @@ pub(crate) fn push(flags: &Push, context: &Context) -> Result<(), CellError> {
     let stacks = enter(&definitions, &flags.stage, context)?;
     for definition in definitions {
         let directory = context.state.make_app(&definition.app.name)?;
-        let app = staged(definition, &stacks, &flags.stage, &directory, context)?;
+        let (app, lock) = staged(definition, &stacks, &flags.stage, &directory, context)?;
+        let order = Order { app, directory, lock: Some(lock), _root: None };
         let detach = flags.detach || !is_one;
-        run::start(&app, &directory, flags.stage.bundle.as_deref(), detach, context)?;
+        run::start(order, flags.stage.bundle.as_deref(), detach, context)?;
         if context.interrupt.has_happened() {
             return Ok(());
         }
@@ -130,22 +131,32 @@ pub(crate) fn become_root(
 /// Keeps other cells from changing what is staged, and removes what one left that was killed.
 pub(crate) fn lock(directory: &AppDirectory, context: &Context) -> Result<Lock, CellError> {
     let lock = directory.lock(Work::Staging)?;
-    if directory.clean_up(Work::Staging, &lock)? {
+    clean_up(directory, &lock, context)?;
+    Ok(lock)
+}
+
+/// Removes what a staging left that was killed.
+pub(crate) fn clean_up(
+    directory: &AppDirectory,
+    lock: &Lock,
+    context: &Context,
+) -> Result<(), CellError> {
+    if directory.clean_up(Work::Staging, lock)? {
         let text =
             format!("What a staging of '{}' left that was killed is removed", directory.name);
         context.screen.tell(&Event::Warning { text: &text });
     }
-    Ok(lock)
+    Ok(())
 }
 
-/// Stages what `definition` says, and keeps the app for its next run.
+/// Stages what `definition` says, and keeps the app for its next run; nobody else stages it while the lock is kept.
 fn staged(
     definition: Definition,
     stacks: &Stacks,
     flags: &Stage,
     directory: &AppDirectory,
     context: &Context,
-) -> Result<App, CellError> {
+) -> Result<(App, Lock), CellError> {
     let began = Instant::now();
     warn(&definition.warnings, context);
     let lock = lock(directory, context)?;
@@ -167,7 +178,7 @@ fn staged(
         .map_err(CellError::on(directory.place("log").display().to_string()))?;
     let package = Package::new(&definition.files, &context.state.place(""))
         .map_err(staging::StagingError::from)?;
-    let order = Order {
+    let order = staging::Order {
         app: &app,
         directory,
         package: &package,
@@ -180,7 +191,7 @@ fn staged(
     staged.phases.insert("download".to_owned(), milliseconds(downloaded));
     directory.write(&staged.app, &lock)?;
     tell(&staged, directory, began, &context.screen);
-    Ok(staged.app)
+    Ok((staged.app, lock))
 }
 
 /// The lifecycle bundle.
@@ -203,7 +214,7 @@ fn bundle(
 
 /// Stages while the log of it is printed.
 fn watched(
-    order: Order<'_>,
+    order: staging::Order<'_>,
     directory: &AppDirectory,
     context: &Context,
 ) -> Result<Staged, CellError> {

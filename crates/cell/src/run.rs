@@ -16,12 +16,13 @@ use crate::follow::Follower;
 use crate::instance::status::State;
 use crate::interrupt::Attended;
 use crate::push::{Context, milliseconds};
-use crate::roots::unused;
+use crate::roots::{Root, unused};
 use crate::screen::Event;
 use crate::shell_words::typed;
-use crate::state::AppDirectory;
+use crate::state::{AppDirectory, Lock};
 use crate::stop::stop_if_running;
 use crate::subordinates;
+use crate::supervisor;
 
 /// The process that `cell ssh` enters unless told otherwise.
 const WEB: &str = "web";
@@ -30,24 +31,37 @@ const LAST_WORDS: &str = "last-words";
 /// How long a supervisor may take to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// What is to run.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// The app, which was staged.
+    pub(crate) app: App,
+    /// Its directory.
+    pub(crate) directory: AppDirectory,
+    /// Keeps other cells from staging it until its supervisor has its droplet: they would remove that.
+    pub(crate) lock: Option<Lock>,
+    /// Its root file system stays until its supervisor has it.
+    pub(crate) _root: Option<Root>,
+}
+
 /// Runs the app in the place of what runs of it; tells where it is and follows its log.
 pub(crate) fn start(
-    app: &App,
-    directory: &AppDirectory,
+    mut order: Order,
     bundle: Option<&str>,
     detach: bool,
     context: &Context,
 ) -> Result<(), CellError> {
-    stop_if_running(directory, context)?;
+    stop_if_running(&order.directory, context)?;
     let began = Instant::now();
-    let log = directory.place("log");
+    let log = order.directory.place("log");
     let follower = Follower::at_end(&log, &context.screen);
     let mut follower = follower.map_err(CellError::on(log.display().to_string()))?;
     let interrupt = context.interrupt.attend().map_err(CellError::on("signals"))?;
-    let mut supervisor = start_supervisor(app, directory, bundle)?;
-    let activity = context.screen.begin(format!("Starting {}", app.name));
-    await_health(app, directory, &mut supervisor, &mut follower, &interrupt)?;
+    let mut supervisor = start_supervisor(&order.app, &order.directory, bundle)?;
+    let activity = context.screen.begin(format!("Starting {}", order.app.name));
+    await_health(&mut order, &mut supervisor, &mut follower, &interrupt)?;
     drop(activity);
+    let Order { app, directory, .. } = &order;
     if !interrupt.has_happened() {
         tell_running(app, directory, milliseconds(began.elapsed()), context)?;
     }
@@ -59,17 +73,24 @@ pub(crate) fn start(
         follower
             .follow(|_| interrupt.ends_reading())
             .map_err(CellError::on(log.display().to_string()))?;
-        let (name, typed) = (&app.name, typed(&app.name));
-        let goes_on = control::ask(&directory.path, &Question::Status).is_ok()
-            || supervisor.try_wait().is_ok_and(|ended| ended.is_none());
-        let text = if goes_on {
-            format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}")
-        } else {
-            format!("\n{name} was stopped meanwhile")
-        };
+        let text = whether_it_goes_on(&order, &mut supervisor);
         context.screen.tell(&Event::Step { text: &text });
     }
     Ok(())
+}
+
+/// What is said of the app once its log is not followed any more.
+fn whether_it_goes_on(order: &Order, supervisor: &mut Child) -> String {
+    let (name, typed) = (&order.app.name, typed(&order.app.name));
+    let answers = control::ask(&order.directory.path, &Question::Status).is_ok();
+    match supervisor.try_wait() {
+        Ok(Some(ended)) if !answers && ended.success() => {
+            format!("\n{name} was stopped meanwhile")
+        }
+        // It was killed, or never could run the app.
+        Ok(Some(_)) | Err(_) if !answers => format!("\n{name} does not run any more"),
+        _ => format!("\n{name} goes on. Its log: cell logs {typed}; to stop it: cell stop {typed}"),
+    }
 }
 
 /// Removes the root file systems whose archive or directory is gone or has changed, and with which no app was staged.
@@ -110,19 +131,21 @@ fn start_supervisor(
     Ok(supervisor)
 }
 
-/// Prints the log until all instances run; an error when one crashed before.
+/// Prints the log until all instances run; an error when one crashed before. Others may stage the app once its
+/// supervisor has its droplet.
 fn await_health(
-    app: &App,
-    directory: &AppDirectory,
+    order: &mut Order,
     supervisor: &mut Child,
     follower: &mut Follower,
     interrupt: &Attended<'_>,
 ) -> Result<(), CellError> {
+    let Order { app, directory, lock, .. } = order;
     let mut heard = Instant::now();
     let mut outcome = Ok(());
     let log = directory.place("log").display().to_string();
     let printed = follower.follow(|_| {
         let ended = supervisor.try_wait().ok().flatten();
+        lock.take_if(|_| supervisor::has_droplet(directory));
         match control::ask(&directory.path, &Question::Status) {
             Ok(reports) => {
                 heard = Instant::now();
@@ -133,7 +156,7 @@ fn await_health(
                 outcome = Err(CellError::Crashed { name: app.name.clone(), reason });
             }
             Err(_) if ended.is_none() && heard.elapsed() < PATIENCE => {
-                return interrupt.has_happened();
+                return interrupt.has_happened() && lock.is_none();
             }
             Err(_) if ended.is_some_and(|status| status.success()) => {
                 outcome = Err(CellError::Stopped(app.name.clone()));

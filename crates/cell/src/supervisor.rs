@@ -32,6 +32,9 @@ use crate::state::{self, AppDirectory, Work};
 use crate::stopper::Stopper;
 use crate::warehouse::Warehouse;
 
+/// An app's droplet beside its instances.
+const OWN_DROPLET: &str = "droplet.tgz";
+
 /// What all instances of an app have in common.
 #[derive(Debug, Clone)]
 pub(crate) struct Common {
@@ -123,9 +126,14 @@ fn run(
 fn own_droplet(directory: &AppDirectory, app: &App) -> Result<PathBuf, CellError> {
     let instances = directory.place(Work::Running.containers());
     state::make_directory(&instances)?;
-    let (staged, own) = (directory.droplet(app), instances.join("droplet.tgz"));
+    let (staged, own) = (directory.droplet(app), instances.join(OWN_DROPLET));
     fs::hard_link(&staged, &own).map_err(FileError::on("link", staged))?;
     Ok(own)
+}
+
+/// Whether a supervisor has the droplet that its app is made of: another staging may replace it.
+pub(crate) fn has_droplet(directory: &AppDirectory) -> bool {
+    directory.place(Work::Running.containers()).join(OWN_DROPLET).exists()
 }
 
 /// Keeps the app running until someone asks `listener` to stop it; those who did are to be answered.
