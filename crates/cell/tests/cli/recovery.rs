@@ -176,15 +176,41 @@ fn ctrl_c_before_an_app_is_healthy_leaves_it_to_itself() {
 #[test]
 fn what_was_stopped_while_its_log_was_followed_does_not_go_on() {
     let machine = Machine::new();
+    let stop = || drop(machine.cell(&["stop", "shop"]).succeeds());
+    assert_eq!(last_line(&machine, stop), "shop was stopped meanwhile");
+}
+
+/// It was said to have been stopped.
+#[test]
+fn what_was_killed_while_its_log_was_followed_does_not_run_any_more() {
+    let machine = Machine::new();
+    let kill_supervisor = || {
+        let is_supervisor = |pid: &Pid| {
+            let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.contains("\0supervise\0")
+        };
+        let supervisor = machine.processes().into_iter().find(is_supervisor).unwrap();
+        kill(supervisor, Signal::SIGKILL).unwrap();
+        let stat = format!("/proc/{supervisor}/stat");
+        eventually("it is gone", || {
+            !fs::read_to_string(&stat).is_ok_and(|it| !it.contains(") Z "))
+        });
+    };
+    assert_eq!(last_line(&machine, kill_supervisor), "shop does not run any more");
+}
+
+/// What `cell push` says in the end, when Ctrl-C follows on something that is done to the app.
+fn last_line(machine: &Machine, done: impl FnOnce()) -> String {
     let app = machine.app(&[("Procfile", "web: sleep 600\n"), ("manifest.yml", GOOD)]);
     let mut command = machine.command(&["push", app.to_str().unwrap()]);
     let mut push = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(push.stdout.take().unwrap()).lines().map(Result::unwrap);
     assert!(lines.any(|line| line.starts_with("A shell in it")));
-    machine.cell(&["stop", "shop"]).succeeds();
+    done();
     kill(Pid::from_raw(push.id().cast_signed()), Signal::SIGINT).unwrap();
-    assert_eq!(lines.last().as_deref(), Some("shop was stopped meanwhile"));
+    let last = lines.last().unwrap();
     assert!(push.wait().unwrap().success());
+    last
 }
 
 /// It asked once, before the app listened, and failed after a minute; the app ran.
@@ -216,10 +242,11 @@ fn an_app_that_is_being_started_can_be_stopped() {
 #[test]
 fn an_app_that_is_being_stopped_is_listed_and_nobody_calls_it_killed() {
     let machine = Machine::new();
-    let deaf = "web: trap '' TERM; while sleep 1; do :; done\n";
+    let deaf = "web: trap '' TERM; echo deaf; while sleep 1; do :; done\n";
     let app = machine.app(&[("Procfile", deaf)]);
     let push = machine.start(&["push", app.to_str().unwrap(), "--name", "shop"]);
-    eventually("it is started", || machine.log().contains("Starting health monitoring"));
+    // Before that it would end at once.
+    eventually("it is deaf", || machine.log().contains("OUT deaf"));
     let mut stop = machine.start(&["stop", "shop"]);
     eventually("it is being stopped", || machine.log().contains("Stopping instance"));
     let listed = machine.cell(&["ps"]).succeeds();

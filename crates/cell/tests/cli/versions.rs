@@ -50,8 +50,10 @@ fn what_crashes_is_started_again_as_it_was_whatever_was_staged_meanwhile() {
     machine.cell(&["stage", path]).succeeds();
     assert_eq!(droplets(&machine).len(), 1, "what was staged before is not kept");
     let pid = machine.place("instances/web-0/home/vcap/pid");
-    eventually("it runs", || said(&machine).len() == 1 && pid.exists());
-    let pid = fs::read_to_string(pid).unwrap().trim().parse().unwrap();
+    // The file is there before its content.
+    let number = || fs::read_to_string(&pid).unwrap_or_default();
+    eventually("it runs", || said(&machine).len() == 1 && number().ends_with('\n'));
+    let pid = number().trim().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     eventually("it runs again", || said(&machine).len() == 2);
     machine.cell(&["run", "shop", "--detach"]).succeeds();
@@ -59,6 +61,30 @@ fn what_crashes_is_started_again_as_it_was_whatever_was_staged_meanwhile() {
     assert_eq!(said(&machine), ["first and first", "first and first", "second and second"]);
     machine.cell(&["stop", "shop"]).succeeds();
     assert!(!machine.place("instances").exists());
+}
+
+/// Its staging removed the droplet that was about to run, while the old app was being stopped: then neither ran.
+#[test]
+fn nothing_is_staged_while_an_app_that_is_to_be_replaced_is_stopped() {
+    let machine = Machine::new();
+    let manifest = "applications: [{name: shop, health-check-type: process}]";
+    let deaf = "web: trap '' TERM; echo deaf; while sleep 1; do :; done\n";
+    let app = machine.app(&[("Procfile", deaf), ("manifest.yml", manifest)]);
+    let path = app.to_str().unwrap();
+    machine.cell(&["push", path, "--detach"]).succeeds();
+    let times = |words: &str| machine.log().matches(words).count();
+    for (number, start) in [["push", path], ["run", "shop"]].into_iter().enumerate() {
+        eventually("it is deaf", || times("OUT deaf") == number + 1);
+        let next = machine.start(&[&start[..], &["--detach"]].concat());
+        eventually("it is being stopped", || times("Stopping instance") == number + 1);
+        let error = machine.cell(&["stage", path]).fails(1);
+        assert_eq!(error, "another cell stages 'shop'; wait for it\n");
+        Said(next.wait_with_output().unwrap()).succeeds();
+        machine.cell(&["stage", path]).succeeds();
+    }
+    eventually("it is deaf", || times("OUT deaf") == 3);
+    let pids = machine.processes();
+    pids.into_iter().for_each(|pid| kill(pid, Signal::SIGKILL).unwrap_or_default());
 }
 
 /// The old settings were run with the new droplet.
