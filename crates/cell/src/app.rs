@@ -76,6 +76,15 @@ pub(crate) struct Sidecar {
     pub(crate) memory: Option<u64>,
 }
 
+/// What a sidecar's name may be.
+pub(crate) const SIDECAR_NAMES: &str = "can't be a sidecar's name: use neither ']' nor line ends";
+
+/// What log lines call a sidecar of this name; `None` where it can't stand in their head.
+pub(crate) fn sidecar_source(name: &str) -> Option<String> {
+    let is_wrong = |letter: char| letter.is_control() || letter == ']';
+    (!name.is_empty() && !name.contains(is_wrong)).then(|| name.to_uppercase())
+}
+
 /// An app.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct App {

@@ -15,6 +15,7 @@ use std::time::Duration;
 use lifecycle::yaml::{self, Decoder, YamlError};
 use serde_json::Value;
 
+use crate::app::{SIDECAR_NAMES, sidecar_source};
 use crate::fields::{Document, FieldError, Fields, below};
 use crate::manifest::respelled::respelled;
 use crate::state::{NAMES, is_name};
@@ -204,7 +205,8 @@ fn app(mut fields: Fields, warnings: &mut Vec<String>) -> Result<App, FieldError
     for entry in fields.list("sidecars")? {
         let mut entry = entry;
         let sidecar = sidecar(&mut entry)?;
-        if app.sidecars.iter().any(|other| other.source() == sidecar.source()) {
+        let source = |sidecar: &Sidecar| sidecar_source(&sidecar.name);
+        if app.sidecars.iter().any(|other| source(other) == source(&sidecar)) {
             return Err(entry.misfit("name", &format!("'{}' stands twice", sidecar.name)));
         }
         app.sidecars.push(sidecar);
@@ -293,10 +295,8 @@ fn health_check(fields: &mut Fields, prefix: &str) -> Result<HealthCheck, FieldE
 
 fn sidecar(fields: &mut Fields) -> Result<Sidecar, FieldError> {
     let name = fields.required_text("name")?;
-    // It stands in the head of log lines.
-    if name.is_empty() || name.contains(|letter: char| letter.is_control() || letter == ']') {
-        let problem = format!("{name:?} can't be a sidecar's name: use neither ']' nor line ends");
-        return Err(fields.misfit("name", &problem));
+    if sidecar_source(&name).is_none() {
+        return Err(fields.misfit("name", &format!("{name:?} {SIDECAR_NAMES}")));
     }
     Ok(Sidecar {
         name,
@@ -304,13 +304,6 @@ fn sidecar(fields: &mut Fields) -> Result<Sidecar, FieldError> {
         command: fields.required_text("command")?,
         memory: fields.take("memory")?,
     })
-}
-
-impl Sidecar {
-    /// What its log lines call it.
-    fn source(&self) -> String {
-        self.name.to_uppercase()
-    }
 }
 
 impl Process {

@@ -129,7 +129,10 @@ impl Package {
                 if entry.file_type().is_file() {
                     left.bytes += entry.metadata().map_or(0, |found| found.len());
                 }
-            } else if is_directory {
+                continue;
+            }
+            make_parent_writable(path)?;
+            if is_directory {
                 file::remove_tree(path).map_err(FileError::on("remove", path))?;
                 entries.skip_current_dir();
             } else {
@@ -151,6 +154,17 @@ impl Package {
 pub(crate) fn unread(error: walkdir::Error, root: &Path) -> FileError {
     let path = error.path().unwrap_or(root).to_owned();
     FileError::on("read", path)(error.into_io_error().unwrap_or_else(|| Errno::ELOOP.into()))
+}
+
+/// A read-only directory of an archive keeps what is in it, from all users but root.
+fn make_parent_writable(path: &Path) -> Result<(), FileError> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    let mode = fs::metadata(parent).map_err(FileError::on("stat", parent))?.permissions().mode();
+    if mode & 0o200 == 0 {
+        fs::set_permissions(parent, Permissions::from_mode(mode & 0o7777 | 0o200))
+            .map_err(FileError::on("chmod", parent))?;
+    }
+    Ok(())
 }
 
 fn copy_entry(entry: &DirEntry, target: &Path, copied: &mut Copied) -> Result<(), FileError> {
@@ -254,10 +268,18 @@ mod tests {
 
     /// What a tar archive of `files` leaves in the app's directory.
     fn unpacked(files: &[(&str, &str)]) -> (TempDir, Result<Copied, PackageError>) {
+        unpacked_with("--mode=+", files)
+    }
+
+    /// The same with modes.
+    fn unpacked_with(
+        mode: &str,
+        files: &[(&str, &str)],
+    ) -> (TempDir, Result<Copied, PackageError>) {
         let (packed, place) = (app(files), TempDir::new().unwrap());
         let archive = place.path().join("shop.tgz");
         let mut tar = std::process::Command::new("tar");
-        tar.arg("-C").arg(packed.path()).arg("-czf").arg(&archive).arg(".");
+        tar.arg(mode).arg("-C").arg(packed.path()).arg("-czf").arg(&archive).arg(".");
         assert!(tar.status().unwrap().success());
         let package = Package::new(&archive, Path::new("/nowhere")).unwrap();
         let copied = package.copy(&place.path().join("app"));
@@ -280,6 +302,25 @@ mod tests {
         let app = place.path().join("app");
         assert_eq!(copied_names(&app), ["bin", "bin/run", "bin/sub", "bin/sub/x"]);
         assert!(!app.join(".git").exists() && !app.join(".cfignore").exists());
+    }
+
+    /// Nobody but root could stage it.
+    #[test]
+    fn what_an_archive_has_in_read_only_directories_is_left_out_as_well() {
+        let as_another_user = || {
+            // Of this thread alone; another user than root stays what it is.
+            nix::unistd::setfsuid(nix::unistd::Uid::from_raw(65534));
+            let files = [
+                (".cfignore", "*.log\n/sub/deep/\n"),
+                ("sub/a.log", ""),
+                ("sub/deep/x/y", ""),
+                ("sub/kept", "x"),
+            ];
+            let (place, copied) = unpacked_with("--mode=a-w", &files);
+            assert_eq!(copied.unwrap(), Copied { files: 1, bytes: 1 });
+            assert_eq!(copied_names(&place.path().join("app")), ["sub", "sub/kept"]);
+        };
+        std::thread::spawn(as_another_user).join().unwrap();
     }
 
     #[test]

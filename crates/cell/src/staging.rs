@@ -13,7 +13,7 @@ use lifecycle::size::Size;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-use crate::app::{App, Sidecar};
+use crate::app::{App, SIDECAR_NAMES, Sidecar, sidecar_source};
 use crate::buildpacks::{Buildpack, Place};
 use crate::container::{Container, ContainerError, Contents};
 use crate::instance::GRACE;
@@ -300,7 +300,11 @@ fn add_builders_phases(report: Option<PathBuf>, phases: &mut BTreeMap<String, u6
 
 fn add_sidecars(app: &mut App, staged: Vec<StagedSidecar>) -> Result<(), StagingError> {
     for StagedSidecar { name, command, process_types, memory } in staged {
-        if app.sidecars.iter().any(|own| own.name == name) {
+        let source = sidecar_source(&name);
+        if source.is_none() {
+            return Err(StagingError::Result(format!("{name:?} {SIDECAR_NAMES}")));
+        }
+        if app.sidecars.iter().any(|own| sidecar_source(&own.name) == source) {
             return Err(StagingError::Sidecar(name));
         }
         app.sidecars.push(Sidecar { name, process_types, command, memory });
@@ -319,4 +323,31 @@ fn keep(container: &Container, inside: &str, target: &Path) -> Result<u64, Stagi
     container.take_over(inside)?;
     fs::rename(&path, target).map_err(FileError::on("rename", &path))?;
     Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// They made log lines that could not be taken apart, and two sidecars that were called the same.
+    #[test]
+    fn a_buildpacks_sidecars_have_names_as_a_manifests_have() {
+        let add = |names: &[&str]| {
+            let staged = |name: &&str| StagedSidecar {
+                name: (*name).to_owned(),
+                command: "c".to_owned(),
+                process_types: Vec::new(),
+                memory: None,
+            };
+            let added = add_sidecars(&mut App::default(), names.iter().map(staged).collect());
+            added.map_err(|error| error.to_string()).err().unwrap_or_default()
+        };
+        assert_eq!(add(&["helper", "a b"]), "");
+        let same = "the sidecar 'HELPER' is also one of a buildpack's; give yours another name";
+        assert_eq!(add(&["helper", "HELPER"]), same);
+        for wrong in ["", "a]", "a\nb"] {
+            let error = add(&[wrong]);
+            assert!(error.ends_with(&format!("{wrong:?} {SIDECAR_NAMES}")), "{error}");
+        }
+    }
 }

@@ -84,6 +84,9 @@ pub enum StateError {
     /// Another cell runs the app.
     #[error("another cell runs '{0}'; to stop it: cell stop {typed}", typed = typed(.0))]
     Running(String),
+    /// Another cell starts or stops the app, and is not done in time.
+    #[error("'{0}' is still being started or stopped; try again")]
+    Busy(String),
     /// A name that can't be one of a directory.
     #[error("'{0}' can't be an app's name: {NAMES}")]
     Name(String),

@@ -7,11 +7,11 @@ use crate::control::{self, Question};
 use crate::error::CellError;
 use crate::push::Context;
 use crate::screen::Event;
-use crate::state::{AppDirectory, Work};
+use crate::state::{AppDirectory, StateError, Work};
 
 /// How often is looked whether the supervisor is gone.
 const PAUSE: Duration = Duration::from_millis(25);
-/// How long it may take to go once it has answered.
+/// How long it may take to answer while it is being started, and to go once it has answered.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `cell stop`.
@@ -31,10 +31,14 @@ pub(crate) fn stop_if_running(
     context: &Context,
 ) -> Result<bool, CellError> {
     let mut stopped = false;
-    let deadline = Instant::now() + PATIENCE;
+    let mut deadline = Instant::now() + PATIENCE;
     loop {
         // Again and again: an app that is being started does not listen yet.
-        stopped = stopped || control::ask(&directory.path, &Question::Stop).is_ok();
+        if !stopped && control::ask(&directory.path, &Question::Stop).is_ok() {
+            stopped = true;
+            // What it took to stop the instances does not count.
+            deadline = Instant::now() + PATIENCE;
+        }
         match directory.lock(Work::Running) {
             Ok(lock) => {
                 let cleaned = directory.clean_up(Work::Running, &lock)?;
@@ -42,6 +46,9 @@ pub(crate) fn stop_if_running(
                     tell_remains(&directory.name, "is removed", context);
                 }
                 return Ok(cleaned || stopped);
+            }
+            Err(StateError::Running(name)) if Instant::now() > deadline => {
+                return Err(StateError::Busy(name).into());
             }
             Err(error) if Instant::now() > deadline => return Err(error.into()),
             Err(_) => thread::sleep(PAUSE),

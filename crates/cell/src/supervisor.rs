@@ -32,6 +32,8 @@ use crate::state::{self, AppDirectory, Work};
 use crate::stopper::Stopper;
 use crate::warehouse::Warehouse;
 
+/// How long nobody is heard after a question that could not be taken.
+const PAUSE: Duration = Duration::from_millis(25);
 /// An app's droplet beside its instances.
 const OWN_DROPLET: &str = "droplet.tgz";
 
@@ -154,7 +156,12 @@ fn keep(common: &Common, listener: UnixListener) -> Vec<UnixStream> {
 
 /// Answers how the instances are, also while they are stopped; who wants that is passed on.
 fn answer(listener: &UnixListener, seen: &[Seen], asks: &Sender<UnixStream>) {
-    for stream in listener.incoming().filter_map(Result::ok) {
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else {
+            // Such as too many open files: the next one may come as well.
+            thread::sleep(PAUSE);
+            continue;
+        };
         match control::question(&stream) {
             Ok(Question::Status) => {
                 let reports: Vec<_> = seen.iter().map(Seen::report).collect();

@@ -1,5 +1,6 @@
 //! `((name))` in a manifest: filled from `--var name=value` and `--vars-file FILE`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -61,11 +62,14 @@ impl Variables {
         let Some(document) = yaml::parse(text)? else { return Ok(()) };
         let mut decoder = Decoder::default();
         for (name, node) in decoder.entries(&document).unwrap_or_default() {
-            if let Some(value) = decoder.json(node) {
+            if let Some(value) = decoder.json(node)
+                && let Entry::Vacant(vacant) = self.values.entry(name)
+            {
+                let name = vacant.key();
                 let document = path.display().to_string();
                 let told = |(place, kind): (String, _)| not_as_written(&document, &place, kind);
-                self.warnings.extend(respelled(node, &value, &name).into_iter().map(told));
-                self.values.entry(name).or_insert(value);
+                self.warnings.extend(respelled(node, &value, name).into_iter().map(told));
+                vacant.insert(value);
             }
         }
         decoder.finish()
@@ -184,8 +188,10 @@ mod tests {
     #[test]
     fn flags_win_over_files_and_files_have_types() {
         let mut variables = variables(&["a=flag"]);
-        variables.add_file(Path::new("vars"), b"a: file\nlist: [u, v]\n").unwrap();
+        variables.add_file(Path::new("vars"), b"a: no\nlist: [u, v]\n").unwrap();
         assert_eq!(variables.fill(json!(["((a))", "((list))"])), Ok(json!(["flag", ["u", "v"]])));
+        // It was told of `a: no` all the same.
+        assert_eq!(variables.warnings, Vec::<String>::new());
         assert_eq!(
             variables.fill(json!("- ((list))")),
             Err(VariableError::Inside("list".to_owned()))

@@ -83,8 +83,9 @@ fn nothing_is_staged_while_an_app_that_is_to_be_replaced_is_stopped() {
         machine.cell(&["stage", path]).succeeds();
     }
     eventually("it is deaf", || times("OUT deaf") == 3);
-    let pids = machine.processes();
-    pids.into_iter().for_each(|pid| kill(pid, Signal::SIGKILL).unwrap_or_default());
+    for pid in machine.processes() {
+        let _gone = kill(pid, Signal::SIGKILL);
+    }
 }
 
 /// The old settings were run with the new droplet.
