@@ -114,7 +114,9 @@ async fn what_is_cancelled_can_be_listened_on_at_once() {
     // The predecessor looked for the resolved address, so `localhost` could not be cancelled.
     for address in ["localhost", "", "0.0.0.0", "127.0.0.1"] {
         let mut client = Client::new();
-        let port = listening(&mut client, address).await;
+        // None that another test is given as it is free again.
+        let port = suite::free_port();
+        assert_eq!(client.request("tcpip-forward", &endpoint(address, port)).await, [SUCCESS]);
         let mut stream = connect(port).await;
         let (_, channel, _) = client.offered().await;
         client.confirm(channel);
