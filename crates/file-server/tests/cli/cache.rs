@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
 
 use file_server::Serving;
 use lifecycle::download::{Asset, Cache, Held};
@@ -168,12 +170,15 @@ fn kills_at_any_moment_leave_a_cache_that_works() {
     tool("tar", ["-czf", archive.to_str().unwrap(), "-C", tree.to_str().unwrap(), "."]);
     let server = FileServer::of(dir.path());
     let (cell, url) = (Cell::new(), server.url("tree.tgz"));
+    let began = Instant::now();
+    cell.directory(&[&url]);
+    let takes = began.elapsed();
+    fs::remove_dir_all(cell.cache()).unwrap();
     let mut killed = 0;
-    for step in 0..40_u64 {
+    for step in 0..40 {
         let mut child = cell.command("directory", &[&url]).spawn().unwrap();
-        // Later each time: before, while and after it downloads and unpacks.
-        let moment = std::time::Duration::from_millis(step * 5);
-        std::thread::sleep(moment);
+        // Later each time, four times over: before, while and after it downloads and unpacks.
+        thread::sleep(takes * (step % 10) / 8);
         child.kill().unwrap();
         killed += u32::from(!child.wait().unwrap().success());
         if step % 10 == 9 {
