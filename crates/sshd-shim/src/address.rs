@@ -140,14 +140,18 @@ fn service(services: &str, name: &str) -> Option<u16> {
     })
 }
 
-fn resolve(host: &str) -> Result<IpAddr, ListenError> {
+/// The address that `host` is without being looked up.
+pub fn literal(host: &str) -> Option<IpAddr> {
     match host {
-        "" => return Ok(Ipv4Addr::UNSPECIFIED.into()),
+        "" => Some(Ipv4Addr::UNSPECIFIED.into()),
         // Not every image has /etc/hosts.
-        "localhost" => return Ok(Ipv4Addr::LOCALHOST.into()),
-        _ => {}
+        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
+        _ => host.parse().ok(),
     }
-    if let Ok(address) = host.parse() {
+}
+
+fn resolve(host: &str) -> Result<IpAddr, ListenError> {
+    if let Some(address) = literal(host) {
         return Ok(address);
     }
     let no_such_host = || ListenError::NoSuchHost(host.to_owned());

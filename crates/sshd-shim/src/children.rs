@@ -30,7 +30,7 @@ const HANG_UP_GRACE: Duration = Duration::from_secs(10);
 /// SIGHUP on to its jobs. But what ignores SIGHUP and waits for a key is to learn that none comes.
 const TERMINAL_GRACE: Duration = Duration::from_secs(5);
 
-/// How often is looked for what a program on such a terminal writes.
+/// How often is looked whether such a terminal, which nobody has open, is opened again.
 const READ_PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a program on a terminal is woken that has not ended. Bash acts on a SIGHUP that comes just before
@@ -302,7 +302,10 @@ async fn throw_away(terminal: Arc<Receiver>) {
     loop {
         match terminal.try_read(&mut buffer) {
             Ok(1..) => yield_now().await,
-            // Nothing came yet, or nobody has the terminal open, which may change.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _there_is = terminal.readable().await;
+            }
+            // Nobody has it open, which may change.
             _ => sleep(READ_PAUSE).await,
         }
     }

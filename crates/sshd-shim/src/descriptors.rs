@@ -1,16 +1,16 @@
 //! How many descriptors this process may have open: as many as the hard limit says, while programs
 //! it starts get the soft limit it was started with, as they expect (contract sshd 9.1).
 
+use std::iter;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Mutex, PoisonError};
 
-use nix::fcntl::OFlag;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use nix::unistd::pipe2;
 
-/// So many pipes hold numbers below the original limit: starting a program takes up to three, and another
-/// thread may take some just then.
-const RESERVED: usize = 4;
+/// So many numbers below the original limit are held: starting a program takes up to three, and another thread
+/// may take some just then.
+const RESERVED: usize = 8;
 
 /// The limit this process was started with, and the one it has.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct DescriptorLimit {
     original: rlim_t,
     raised: rlim_t,
     /// Their numbers are free while a program is started, however many descriptors are open.
-    reserve: Mutex<Vec<(OwnedFd, OwnedFd)>>,
+    reserve: Mutex<Vec<OwnedFd>>,
 }
 
 impl DescriptorLimit {
@@ -29,7 +29,8 @@ impl DescriptorLimit {
         };
         let done = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
         let raised = if done { hard } else { original };
-        Self { original, raised, reserve: Mutex::new(lowest()) }
+        let reserve = if raised == original { Vec::new() } else { lowest() };
+        Self { original, raised, reserve: Mutex::new(reserve) }
     }
 
     /// Does `work`, which starts a program, under the original limit. Descriptors already open are
@@ -50,7 +51,9 @@ impl DescriptorLimit {
     }
 }
 
-/// Pipes with the lowest numbers that are free.
-fn lowest() -> Vec<(OwnedFd, OwnedFd)> {
-    (0..RESERVED).map_while(|_| pipe2(OFlag::O_CLOEXEC).ok()).collect()
+/// Descriptors with the lowest numbers that are free, all of one socket: pipes count against a limit that all
+/// containers of a user share.
+fn lowest() -> Vec<OwnedFd> {
+    let first = UnixDatagram::unbound().ok().map(OwnedFd::from);
+    iter::successors(first, |last| last.try_clone().ok()).take(RESERVED).collect()
 }

@@ -315,6 +315,24 @@ def services_without_end():
     works(transport())
 
 
+def services_amid_key_exchange():
+    """Before login, the client begins a key exchange, does not go on, and asks for a service again and again: the end."""
+    connection = stranger()
+    # What reads is in its call already: it reads one answer, and no more.
+    connection.packetizer.read_all = lambda *arguments, **named: threading.Event().wait()
+    service = paramiko.Message()
+    service.packet.write(b"\5" + string("ssh-userauth"))
+    connection._send_message(service)
+    connection._send_kex_init()
+    try:
+        for _ in range(300_000):
+            connection._send_message(service)
+        raise AssertionError(f"300,000 were taken; {memory()} KiB")
+    except (OSError, EOFError):
+        pass
+    works(transport())
+
+
 def failed_logins():
     """A wrong key, a wrong signature, a password too many."""
     connection = stranger()

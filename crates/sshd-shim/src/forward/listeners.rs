@@ -20,7 +20,7 @@ use nix::sys::stat::{Mode, fchmod};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::time::{sleep, timeout};
 
-use crate::address::{ListenError, listen_on};
+use crate::address::{ListenError, listen_on, literal};
 use crate::connection::wire::{put_number, put_string};
 
 use super::dial::LONGEST;
@@ -158,6 +158,9 @@ pub(super) async fn bind_tcp(
     let unknown = || ForwardError::Address(text());
     let host = String::from_utf8(address.into()).ok().filter(|host| host.len() <= LONGEST_NAME);
     let (host, port) = (host.ok_or_else(unknown)?, u16::try_from(port).map_err(|_| unknown())?);
+    if literal(&host).is_some() {
+        return Ok(TcpListener::from_std(listen_on(&host, port)?)?);
+    }
     let bound = timeout(LONGEST, lookups.on_a_thread(move || listen_on(&host, port))).await;
     let bound = bound.map_err(|_elapsed| ForwardError::Timeout(text()))???;
     Ok(TcpListener::from_std(bound)?)

@@ -64,7 +64,7 @@ mod tests {
         runtime.block_on(async {
             let error = dial::tcp(b"name.invalid", 80, &lookups).await.unwrap_err().to_string();
             assert_eq!(error, "dial tcp: lookup name.invalid: resource temporarily unavailable");
-            let error = bind_tcp(b"localhost", 0, &lookups).await.unwrap_err();
+            let error = bind_tcp(b"name.invalid", 0, &lookups).await.unwrap_err();
             assert_eq!(error.to_string(), "listen: resource temporarily unavailable");
         });
     }

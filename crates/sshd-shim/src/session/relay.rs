@@ -4,7 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use nix::fcntl::{FcntlArg, fcntl};
 use tokio::net::unix::pipe::{Receiver, Sender};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -23,6 +22,10 @@ const LARGE: usize = 8 << 10;
 /// contract (sshd 18.5) allows 5 seconds; some of them are for a busy machine.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(4);
 
+/// A program may have written so much that is not read yet when it ends: what pipes may be made to hold, unless
+/// the system is set up otherwise (proc(5), `pipe-max-size`). There is room for a filter behind it, too.
+const MOST_WRITTEN: usize = 1 << 20;
+
 /// How long after one end of input a terminal gets the next, at first and at most. In between it
 /// grows by a quarter each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -36,7 +39,7 @@ pub(super) async fn send(
     stream: Stream,
     ended: watch::Receiver<Option<Instant>>,
 ) {
-    let mut patience = Patience { ended, own: capacity(source) };
+    let mut patience = Patience { ended, own: MOST_WRITTEN };
     let mut buffers = Buffers::default();
     let mut size = LEAST;
     while patience.readable(source, &mut buffers).await {
@@ -88,12 +91,6 @@ fn packed(buffer: BytesMut) -> Bytes {
     }
 }
 
-/// How many bytes a pipe may hold; of a terminal, what no kernel exceeds.
-fn capacity(source: &Receiver) -> usize {
-    let size = fcntl(source, FcntlArg::F_GETPIPE_SZ);
-    size.ok().and_then(|size| usize::try_from(size).ok()).unwrap_or(MOST)
-}
-
 /// How long is waited for output: without an end while the program runs, or while what it wrote itself may
 /// not be sent yet, however slow the client reads; else until a while after its end.
 struct Patience {
@@ -125,7 +122,7 @@ impl Patience {
         }
     }
 
-    /// Notes how much was read since the program's end; all there was if it is more than the pipe holds.
+    /// Notes how much was read since the program's end.
     fn read(&mut self, length: usize) {
         if self.ended.borrow().is_some() {
             self.own = self.own.saturating_sub(length);

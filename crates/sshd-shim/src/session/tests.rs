@@ -1,7 +1,8 @@
 use std::future::poll_fn;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tempfile::NamedTempFile;
+use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::children::tests::watched;
@@ -258,17 +259,23 @@ async fn a_background_child_that_writes_all_the_time_does_not_prolong_the_wait()
 
 #[tokio::test]
 async fn what_a_client_does_not_read_in_time_is_not_lost_with_the_programs_end() {
+    let ended = NamedTempFile::new().unwrap();
     let mut client = Client::new();
     client.open(0, 10);
-    client.exec(0, "seq 50000; sleep 1000 & exit 0");
-    client.wait_for(0, "1\n2\n").await;
+    // The first line fills what waits for the client, the next is in hand, the last in the pipe.
+    let script = "head -c 140000 /dev/zero; sleep 0.3; echo next; sleep 0.3; echo last; echo >";
+    client.exec(0, &format!("{script}{}; sleep 1000 & exit 0", ended.path().display()));
+    while ended.as_file().metadata().unwrap().len() == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    sleep(Duration::from_millis(200)).await;
     // Longer than a background child is waited for.
     tokio::time::pause();
     tokio::time::advance(Duration::from_mins(1)).await;
     tokio::time::resume();
     client.send(93, 0, &WINDOW.to_be_bytes());
     let outcome = client.outcome(0).await;
-    assert!(outcome.out.ends_with("\n50000\n"), "{}", outcome.out.len());
+    assert!(outcome.out.ends_with("next\nlast\n"), "{}", outcome.out.len());
 }
 
 #[tokio::test]
@@ -383,7 +390,7 @@ async fn a_client_that_goes_takes_its_programs_along() {
 /// Runs `script` on a terminal until it has written "ready", loses the client, and waits for the script's end.
 /// What it has written to the file that it knows as `$file`.
 async fn after_the_loss_of_the_client(script: &str) -> String {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = NamedTempFile::new().unwrap();
     let mut client = Client::new();
     client.open(0, WINDOW);
     client.terminal(0);
@@ -391,7 +398,7 @@ async fn after_the_loss_of_the_client(script: &str) -> String {
     client.wait_for(0, "ready").await;
     client.connection.end().await;
     while client.context.children.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
     std::fs::read_to_string(file.path()).unwrap()
 }
@@ -423,7 +430,7 @@ async fn a_program_on_a_terminal_is_woken_after_it_was_hung_up_on() {
 // Only the terminal's first process was told.
 #[tokio::test]
 async fn at_the_end_of_the_server_the_foreground_of_a_terminal_is_told() {
-    let file = tempfile::NamedTempFile::new().unwrap();
+    let file = NamedTempFile::new().unwrap();
     let path = file.path().display();
     let job =
         format!("trap 'echo told >>{path}; exit' HUP; echo ready; while :; do sleep 0.02; done");
@@ -456,7 +463,7 @@ async fn a_client_that_closes_the_channel_ends_the_program() {
     client.send(97, 0, &[]);
     assert_eq!(client.outcome(0).await.events, []);
     while client.context.children.count() > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -469,7 +476,7 @@ async fn a_program_that_does_not_read_its_input_does_not_hold_up_the_client() {
     // More than the window: it is opened again only if somebody takes the data.
     for _ in 0..100 {
         client.data(0, &vec![0; 30_000]);
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(client.outcome(0).await.events, [Event::Status(6), Event::Eof]);
 }

@@ -1233,7 +1233,8 @@ async fn reply<H: Handler + Send>(
         if let (Some(&msg_type), SessionKexState::InProgress(kex)) =
             (pkt.buffer.first(), &session.kex)
         {
-            if msg_type >= msg::USERAUTH_REQUEST {
+            // piecrust: nor may services be asked for then, whose answers queue as well.
+            if msg_type == msg::SERVICE_REQUEST || msg_type >= msg::USERAUTH_REQUEST {
                 if kex.peer_kexinit_received() {
                     return Err(crate::Error::Inconsistent.into());
                 }
