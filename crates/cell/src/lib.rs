@@ -86,26 +86,25 @@ pub fn run(arguments: impl Iterator<Item = OsString>) -> Result<(), CellError> {
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     let environment = Environment::inherited();
     let screen = Screen::new(line.json, &environment);
-    // It keeps nothing.
-    if let Command::Serve(flags) = &line.command {
-        return serve(flags, &screen);
-    }
-    let state = State::open(&environment)?;
-    let interrupt = Interrupt::default();
-    let context = Context { environment, state, screen, interrupt };
+    let context = || {
+        let state = State::open(&environment)?;
+        let (screen, interrupt) = (screen.clone(), Interrupt::default());
+        Ok::<_, CellError>(Context { environment, state, screen, interrupt })
+    };
     match line.command {
-        Command::Push(flags) => push::push(&flags, &context),
-        Command::Stage(flags) => push::stage(&flags, &context),
-        Command::Run(flags) => droplet::run(&flags, &context),
-        Command::Ssh(flags) => ssh::ssh(&flags, &context),
-        Command::Logs(flags) => follow::logs(&flags, &context),
-        Command::Ps => list::list(&context),
-        Command::Stop(flags) => stop::stop(&flags.name, &context),
-        Command::Inspect(flags) => inspect::inspect(&flags, &context),
-        Command::Serve(flags) => serve(&flags, &context.screen),
+        Command::Push(flags) => push::push(&flags, &context()?),
+        Command::Stage(flags) => push::stage(&flags, &context()?),
+        Command::Run(flags) => droplet::run(&flags, &context()?),
+        Command::Ssh(flags) => ssh::ssh(&flags, &context()?),
+        Command::Logs(flags) => follow::logs(&flags, &context()?),
+        Command::Ps => list::list(&context()?),
+        Command::Stop(flags) => stop::stop(&flags.name, &context()?),
+        Command::Inspect(flags) => inspect::inspect(&flags, &context()?),
+        // It keeps nothing.
+        Command::Serve(flags) => serve(&flags, &screen),
         Command::Pause => pause::pause(),
         Command::Supervise { name, bundle } => {
-            supervisor::supervise(&name, bundle.as_deref(), &context)
+            supervisor::supervise(&name, bundle.as_deref(), &context()?)
         }
     }
 }

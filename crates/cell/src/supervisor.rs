@@ -187,16 +187,7 @@ fn end(kept: Vec<Kept>) {
 
 impl Kept {
     fn start(common: &Common, process: Process, index: u32) -> Self {
-        let status = Status {
-            state: State::Starting,
-            healthy_since: None,
-            ready: false,
-            port: 0,
-            ssh_port: 0,
-            crashes: 0,
-            reason: None,
-        };
-        let status = Shared::new(Mutex::new(status));
+        let status = Shared::new(Mutex::new(Status::starting()));
         let stopper = Arc::<Stopper>::default();
         let name = format!("{}-{index}", process.kind);
         let seen = Seen {

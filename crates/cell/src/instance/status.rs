@@ -52,6 +52,19 @@ impl State {
 }
 
 impl Status {
+    /// Of an instance that has not begun yet.
+    pub(crate) fn starting() -> Self {
+        Self {
+            state: State::Starting,
+            healthy_since: None,
+            ready: false,
+            port: 0,
+            ssh_port: 0,
+            crashes: 0,
+            reason: None,
+        }
+    }
+
     /// What counts of its life where crashes are counted: the time since it became healthy.
     pub(crate) fn lived(&self) -> Duration {
         self.healthy_since.map_or(Duration::ZERO, |since| since.elapsed())
@@ -73,15 +86,7 @@ mod tests {
     /// With a `timeout` of five minutes it counted as long, and crashes before it were forgotten.
     #[test]
     fn a_life_that_was_never_healthy_counts_as_none() {
-        let mut status = Status {
-            state: State::Starting,
-            healthy_since: None,
-            ready: false,
-            port: 0,
-            ssh_port: 0,
-            crashes: 0,
-            reason: None,
-        };
+        let mut status = Status::starting();
         assert_eq!(status.lived(), Duration::ZERO);
         status.healthy_since = Some(Instant::now());
         assert_ne!(status.lived(), Duration::ZERO);
